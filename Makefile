@@ -1,0 +1,50 @@
+# make demo   sets everything up and runs the main job on this computer
+# make test   sets everything up, then checks and tests
+# make check  lint, format, types, import contracts
+# make bench  the benchmarks that need nothing but this computer
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup browser demo test check bench gpu-check wheelhouse clean
+
+help:
+	@sed -n 's/^# //p' Makefile | head -4
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@test -n "$(PYTHON)" || { echo "No Python found. Remedy: apt-get install python3.11 python3.11-venv" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python %d.%d is outside 3.11 to 3.13. Remedy: make PYTHON=/path/to/python3.11 ..." % v)'
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { echo "venv is missing. Remedy: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps recbole==1.2.1
+	@touch $(STAMP)
+
+# The dashboard test drives Debian's Chromium; without root and without it, that one test is skipped by name.
+browser:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && echo "installing chromium for the dashboard test" \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "chromium is not installed: the dashboard test will be skipped. Remedy: apt-get install chromium"
+
+demo: setup
+	@$(BIN)/trimtab demo
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: setup browser check
+	$(BIN)/python -m pytest
+
+bench: setup
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The store: SQLAlchemy tables behind `tuner.interfaces.Store`."""

@@ -1,0 +1,42 @@
+"""Every metric that Trimtab itself knows, a row each. A job may report any other name as well."""
+
+from typing import Literal, NamedTuple
+
+
+class Metric(NamedTuple):
+    """A row: how a metric is called, its unit, and which way is better."""
+
+    name: str
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    meaning: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("samples_per_s", "samples/s", "higher", "samples of the whole gang over wall time"),
+    Metric("step_time_s", "s", "lower", "wall time of a step in the steady window"),
+    Metric(
+        "usd_per_million_samples", "USD", "lower", "price of a million samples at the measured rate"
+    ),
+    Metric("usd_per_hour", "USD", "lower", "price of what the gang holds"),
+    Metric("joules_per_sample", "J", "lower", "measured energy per sample"),
+    Metric("peak_memory_gib", "GiB", "lower", "largest host memory of all processes of the gang"),
+    Metric("gpu_peak_memory_gib", "GiB", "lower", "largest memory in use on one of its GPUs"),
+    Metric("gpu_utilization_pct", "%", "higher", "mean over the run of the GPUs' busy share"),
+    Metric("gpu_power_w", "W", "lower", "mean power of all its GPUs"),
+    Metric(
+        "cpu_utilization_pct", "%", "neither", "CPU time of the gang over time and cores it holds"
+    ),
+    Metric(
+        "other_cpu_pct", "%", "lower", "CPU time that other processes took of the whole computer"
+    ),
+    Metric("time_to_first_step_s", "s", "lower", "from launch to the end of the first step"),
+    Metric("pause_share_pct", "%", "lower", "share of time in evaluation and checkpoints"),
+    Metric("rank_skew", "ratio", "lower", "slowest over median rank"),
+    Metric("p99_latency_ms", "ms", "lower", "99th percentile of latency, as the job reports it"),
+    Metric("loss", "", "lower", "training loss, mean of the last tenth of the window"),
+    Metric("auc", "", "higher", "area under the ROC curve on held-out data, as the job reports it"),
+    Metric("quality_samples", "samples", "neither", "samples trained when quality was measured"),
+)
+
+BY_NAME = {metric.name: metric for metric in METRICS}

@@ -1,0 +1,294 @@
+"""What a job file says, field by field: the specification of a job.
+
+Plain frozen dataclasses; `tuner.jobfile` reads YAML into them and exports their JSON Schema, the
+docstring under a field being its description there.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import ClassVar, Literal
+
+from tuner import expression
+from tuner.expression import Value
+from tuner.space import Space
+
+_CONFIG: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": True}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSource:
+    """How throughput and quality are read from what the job prints."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    format: str = "report"
+    """`report` (lines of tuner.report), `auto`, or the name of a log format that Trimtab knows."""
+    patterns: tuple[str, ...] = ()
+    """Regular expressions with named groups that are metrics: `step (?P<step>\\d+) .* (?P<samples_per_s>[\\d.]+)/s`."""
+    samples_per_step: str | None = None
+    """An expression over the parameters, for logs that count steps only: `global_batch_size`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What is started: a workload that comes with Trimtab, or any command."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    name: str | None = None
+    """A workload of the package `workloads`, e.g. `dlrm`; every parameter becomes `--parameter=value`."""
+    command: tuple[str, ...] | None = None
+    """Any command as a list of words; `${parameter}` is replaced. No shell reads it."""
+    args: dict[str, Value] = field(default_factory=dict)
+    """Fixed options of a named workload, added as `--option=value`."""
+    env: dict[str, str] = field(default_factory=dict)
+    """Environment variables; `${parameter}` is replaced."""
+    working_dir: str | None = None
+    """Where the command runs; the folder of the job file where it is not given."""
+    launch: Literal["per_rank", "once"] | None = None
+    """`per_rank`: one process per rank with RANK, WORLD_SIZE, MASTER_ADDR set, as torchrun does;
+    `once`: a single process, which may be a launcher itself. Named workloads are per_rank, commands once."""
+    nproc_per_node: int = 1
+    """Ranks on each node, where the space has no parameter of that name."""
+    log: LogSource = field(default_factory=LogSource)
+
+    def __post_init__(self) -> None:
+        if (self.name is None) == (self.command is None):
+            raise ValueError("give exactly one of `name` (a workload of Trimtab) and `command`")
+        if self.command is not None and not self.command:
+            raise ValueError("`command` needs at least one word")
+        if self.command is not None and self.args:
+            raise ValueError("`args` goes with `name`; write options into `command` itself")
+        if self.nproc_per_node < 1:
+            raise ValueError(f"nproc_per_node must be at least 1, not {self.nproc_per_node}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """A metric to make large or small. Several are weighed by their logarithms."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    metric: str
+    """A metric of `tuner.metrics` or any value that the job reports."""
+    direction: Literal["maximize", "minimize"]
+    weight: float = 1.0
+    """How much it counts beside the other objectives."""
+
+    def __post_init__(self) -> None:
+        if not (self.weight > 0 and math.isfinite(self.weight)):
+            raise ValueError(f"weight must be above 0, not {self.weight}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A bound that a configuration must keep to be worth anything (memory, a latency SLO)."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    metric: str
+    max: float | None = None
+    min: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max is None and self.min is None:
+            raise ValueError("a limit needs `max` or `min`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """The figure that tells whether the model still learns as well, at equal samples."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    metric: str = "auc"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    max_loss: float = 0.005
+    """How much worse than the baseline it may be, in its own unit, before a configuration counts as infeasible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What the search may use; it stops at whichever comes first. Confirming the winner comes on top
+    of `trials` but not of `minutes` and `usd`, which hold a share back for it."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    trials: int = 20
+    """Different configurations tried, the baseline included."""
+    minutes: float | None = None
+    """Wall-clock minutes for the whole job."""
+    usd: float | None = None
+    """Money for the whole job, by the price book."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise ValueError(f"trials must be at least 1, not {self.trials}")
+        for name, value in (("minutes", self.minutes), ("usd", self.usd)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """How configurations are chosen."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    method: Literal["auto", "bayesian", "tpe", "genetic", "random", "grid"] = "auto"
+    """`bayesian` is a Gaussian process, `tpe` a Parzen estimator, `genetic` NSGA-II; `auto` chooses."""
+    seed: int = 0
+    parallel_trials: int = 1
+    """Trials at once, where the machine has room for them side by side."""
+
+    def __post_init__(self) -> None:
+        if self.parallel_trials < 1:
+            raise ValueError(f"parallel_trials must be at least 1, not {self.parallel_trials}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Where trials run and what each node of a gang gets. On this computer a node is a group of
+    ranks pinned to its own cores."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    executor: Literal["local"] = "local"
+    cores_per_node: int | None = None
+    """Cores of a node; the computer's cores divided by the number of nodes where it is not given."""
+    gpus_per_node: int | None = None
+    """GPUs of a node; as many as it has ranks where there are GPUs, else none."""
+    memory_limit_gib: float | None = None
+    """Host memory that a whole gang may use; it is ended as out of memory beyond it."""
+    lease_s: float = 300.0
+    """A gang ends itself when no controller has looked after it for so long."""
+
+    def __post_init__(self) -> None:
+        if self.cores_per_node is not None and self.cores_per_node < 1:
+            raise ValueError(f"cores_per_node must be at least 1, not {self.cores_per_node}")
+        if self.gpus_per_node is not None and self.gpus_per_node < 0:
+            raise ValueError(f"gpus_per_node cannot be {self.gpus_per_node}")
+        if not self.lease_s >= 5:
+            raise ValueError(f"lease_s must be at least 5, not {self.lease_s}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceBook:
+    """What computing costs. The figures are yours: Trimtab knows no price by itself."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    as_of: str
+    """The day the prices were read, as YYYY-MM-DD."""
+    source: str = ""
+    """Where they were read."""
+    usd_per_core_hour: float = 0.0
+    usd_per_gpu_hour: float = 0.0
+    usd_per_kwh: float = 0.0
+    """Added for measured energy; 0 where the hourly prices include it."""
+
+    def __post_init__(self) -> None:
+        date.fromisoformat(self.as_of)
+        for name in ("usd_per_core_hour", "usd_per_gpu_hour", "usd_per_kwh"):
+            value = getattr(self, name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} cannot be {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """When a trial has been measured well enough, and when it is given up."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    precision_pct: float = 3.0
+    """While searching, a trial stops once its interval is within this many per cent of its mean."""
+    confirm_precision_pct: float = 1.5
+    """The same while confirming the winner."""
+    min_window_s: float = 2.0
+    """Shortest steady window to believe."""
+    max_trial_s: float = 600.0
+    """Longest time for one trial, start-up included; what was measured by then counts."""
+    startup_s: float = 300.0
+    """Longest time to the first step."""
+    stall_s: float = 60.0
+    """A trial without a step for so long (or 10 times its slowest step) has stalled."""
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTarget:
+    """A plan file from which the next start of the job takes its exact launch command."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    kind: Literal["file"] = "file"
+    path: str
+    """Where the plan file lies; its history is kept beside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """What happens with a plan."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    mode: Literal["off", "recommend", "next_start", "auto"] = "recommend"
+    """`off`: only measure; `recommend`: make a plan and wait for `trimtab apply`; `next_start`: put it
+    on the target, for the next start of the job; `auto`: as `next_start` where the target is a file."""
+    target: FileTarget | None = None
+    min_gain_pct: float = 1.0
+    """The lower 95 % bound of the gain must be above this."""
+    pairs: int = 6
+    """Fresh runs of winner and baseline, interleaved by coin toss, that confirm the winner."""
+    learning_changes: Literal["forbid", "allow"] = "forbid"
+    """Whether a plan that changes the learning itself (global batch, precision) may be applied
+    automatically, its quality figure being no worse than `quality.max_loss`."""
+
+    def __post_init__(self) -> None:
+        if self.pairs < 3:
+            raise ValueError(f"pairs must be at least 3, not {self.pairs}")
+        if self.mode in ("next_start", "auto") and self.target is None:
+            raise ValueError(
+                f"mode {self.mode!r} needs a target; add `target: {{path: plan.json}}`"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """A job file: what to tune, for what, within which limits, and what to do with the result."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    name: str
+    """A short name: letters, digits, `.`, `_`, `-`."""
+    workload: Workload
+    space: Space
+    objectives: tuple[Objective, ...] = (Objective(metric="samples_per_s", direction="maximize"),)
+    limits: tuple[Limit, ...] = ()
+    quality: Quality | None = None
+    budget: Budget = field(default_factory=Budget)
+    search: Search = field(default_factory=Search)
+    resources: Resources = field(default_factory=Resources)
+    prices: PriceBook | None = None
+    """Without a price book costs are unknown, never 0."""
+    measuring: Measuring = field(default_factory=Measuring)
+    apply: Apply = field(default_factory=Apply)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
+            raise ValueError(f"name {self.name!r}: use letters, digits, `.`, `_`, `-`, at most 64")
+        if not self.objectives:
+            raise ValueError("at least one objective is needed")
+        self._check_default()
+        self._check_log()
+        self._check_money()
+
+    def _check_default(self) -> None:
+        problem = self.space.problem(self.space.default())
+        if problem is not None:
+            raise ValueError(f"the default configuration {self.space.default()} {problem}")
+
+    def _check_log(self) -> None:
+        counted = self.workload.log.samples_per_step
+        unknown = expression.names(counted) - set(self.space.params) if counted else set()
+        if unknown:
+            raise ValueError(f"workload.log.samples_per_step {counted!r} names {sorted(unknown)}")
+
+    def _check_money(self) -> None:
+        wants_money = [o.metric for o in self.objectives if o.metric.startswith("usd_")]
+        if self.prices is None and (wants_money or self.budget.usd is not None):
+            raise ValueError("a budget or objective in money needs `prices`")

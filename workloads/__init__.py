@@ -1,0 +1,1 @@
+"""Training and serving scripts that trials start as processes; they import `tuner.report` and torch."""
