@@ -85,20 +85,17 @@ class Service:
         max_bytes: int = 65536,
     ) -> str:
         """The tail of a rank's log; `attempt` None is the latest."""
-        ...
 
     # plans
     def plans(self, ref: str | None = None) -> list[Plan]: ...
 
     def plan(self, ref: str) -> Plan:
         """`ref`: a plan's id or unique prefix, or `@last`."""
-        ...
 
     def apply(self, plan_ref: str, *, actor: str) -> Application: ...
 
     def rollback(self, application_ref: str | None, *, actor: str) -> Application:
         """None: the application that is in force last."""
-        ...
 
     def applications(self, ref: str | None = None) -> list[Application]: ...
 
@@ -109,9 +106,7 @@ class Service:
     # the controller
     def controller(self) -> Lease | None:
         """The lease of the controller that is alive now, in any process."""
-        ...
 
     def run(self, stop: threading.Event, *, until_finished: Sequence[str] = ()) -> bool:
         """Controls until `stop` is set, or until the given jobs have finished and every requested
         application is settled. False where another process holds the lease."""
-        ...
