@@ -1,0 +1,57 @@
+"""The little statistics that measuring and deciding share."""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+
+def t_quantile(probability: float, degrees_of_freedom: int) -> float:
+    """Quantile of Student's t distribution."""
+    from scipy.special import stdtrit  # late: half of Trimtab never needs it
+
+    return float(stdtrit(degrees_of_freedom, probability))
+
+
+def half_width(values: Sequence[float], probability: float) -> float:
+    """Half the width of the t interval of a mean, reaching from the mean to the given quantile.
+
+    Infinite below two values.
+    """
+    if len(values) < 2:
+        return math.inf
+    quantile = t_quantile(probability, len(values) - 1)
+    return quantile * stdev(values) / math.sqrt(len(values))
+
+
+def batch_means_half_width(values: Sequence[float], num_batches: int, probability: float) -> float:
+    """As `half_width`, for a correlated series: over the means of equal batches (Law & Carson 1979).
+
+    The oldest values that fill no batch are left out. Infinite below two values per batch.
+    """
+    size = len(values) // num_batches
+    if size < 2:
+        return math.inf
+    kept = values[len(values) - size * num_batches :]
+    means = [fmean(kept[i : i + size]) for i in range(0, len(kept), size)]
+    return half_width(means, probability)
+
+
+def mser_cut(values: Sequence[float], batch: int = 5) -> int:
+    """How many values of the beginning belong to the warm-up, by MSER-5 (White, Cobb, Spratt 2000).
+
+    At most half; the cut minimises the squared standard error of what remains.
+    """
+    means = [fmean(values[i : i + batch]) for i in range(0, len(values) - batch + 1, batch)]
+    if len(means) < 4:
+        return 0
+    best_cut, best_error = 0, math.inf
+    total, squares = sum(means), sum(m * m for m in means)
+    for cut in range(len(means) // 2 + 1):
+        remaining = len(means) - cut
+        error = (squares - total * total / remaining) / (remaining * remaining)
+        # Rounding noise on a constant series must not count as an improvement.
+        if error < best_error - 1e-12 * abs(best_error if math.isfinite(best_error) else 0):
+            best_cut, best_error = cut, error
+        total -= means[cut]
+        squares -= means[cut] * means[cut]
+    return best_cut * batch
