@@ -1,0 +1,197 @@
+"""Samplers of Optuna as calculators: a study in memory, made from the history for each question.
+
+Optuna never hears of conditions or constraints between parameters: it works on the whole box, with
+parameters that do not apply at their lowest value, and what it wants is moved to the nearest
+untried member. Numbers are given as scales, because an ordered parameter given as categories needs
+about twice the trials.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.expression import Value
+from tuner.model import Suggestion, Trial
+from tuner.search.history import History, Lesson
+from tuner.search.scale import filled, identity, ranked
+from tuner.search.unseen import Unseen
+from tuner.space import Choice, Float, Int, Params
+from tuner.spec import JobSpec
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+ASKS = 3
+"""How often a sampler may want what is taken or no member, before the nearest untried is used."""
+POPULATION = 8
+"""Of a generation: several generations must fit into 20 to 60 trials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A sampler and how it is used."""
+
+    sampler: Callable[[int], BaseSampler]
+    """By its seed."""
+    reason: str
+    start: int
+    """Configurations that fill the space first, the baseline included."""
+    per_objective: bool = False
+    """Whether it weighs the objectives itself instead of being told their weighted sum."""
+
+
+def _gp(seed: int) -> BaseSampler:
+    return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
+
+
+def _parzen(seed: int) -> BaseSampler:
+    return TPESampler(seed=seed, n_startup_trials=1)
+
+
+def _nsga(seed: int) -> BaseSampler:
+    return NSGAIISampler(seed=seed, population_size=POPULATION)
+
+
+BAYESIAN = Method(
+    sampler=_gp, start=5, reason="expected improvement of a Gaussian process over {n} trials"
+)
+TPE = Method(
+    sampler=_parzen, start=5, reason="likeliest to be good by Parzen estimators over {n} trials"
+)
+GENETIC = Method(
+    sampler=_nsga,
+    start=POPULATION,
+    reason="child of the best of {n} trials (NSGA-II)",
+    per_objective=True,
+)
+
+
+class OptunaSearcher:
+    """Fills the space, then asks a sampler; every suggestion is an untried member."""
+
+    def __init__(self, spec: JobSpec, trials: Sequence[Trial], method: Method) -> None:
+        self._spec = spec
+        self._space = spec.space
+        self._method = method
+        self._history = History(spec, trials)
+        self._unseen = Unseen(spec.space, self._history.taken)
+        self._distributions = {n: _distribution(p) for n, p in spec.space.params.items()}
+
+    def ask(self, n: int) -> list[Suggestion]:
+        return self._history.ask(n, self._next)
+
+    def tell(self, trial: Trial) -> None:
+        self._history.add(trial)
+
+    def _next(self) -> Suggestion | None:
+        lessons = self._history.lessons()
+        place = len(self._history.taken) + 1
+        if place > self._method.start and len(lessons) >= 2:
+            return self._modelled(lessons)
+        params = self._unseen.farthest(self._history.rng())
+        if params is None:
+            return None
+        start = f"space-filling start {place} of {self._method.start}"
+        late = "space-filling: fewer than 2 results to learn from"
+        return Suggestion(params=params, reason=start if place <= self._method.start else late)
+
+    def _modelled(self, lessons: Sequence[tuple[Params, Lesson]]) -> Suggestion | None:
+        rng = self._history.rng()
+        reason = self._method.reason.format(n=len(lessons))
+        study = self._study(lessons, rng.getrandbits(31))
+        refused: list[Params] = []
+        while len(refused) < ASKS:
+            asked = study.ask(self._distributions).params
+            everything = {n: _from_optuna(p, asked[n]) for n, p in self._space.params.items()}
+            params = self._space.active(everything)
+            if self._is_usable(params):
+                return Suggestion(params=params, reason=reason)
+            refused.append(params)
+        nearest = self._unseen.nearest(refused[0], rng)
+        if nearest is None:
+            return None
+        return Suggestion(
+            params=nearest, reason=f"{reason}; the nearest configuration not tried yet"
+        )
+
+    def _is_usable(self, params: Params) -> bool:
+        is_taken = identity(self._space, params) in self._history.taken
+        return not is_taken and self._space.contains(params)
+
+    def _study(self, lessons: Sequence[tuple[Params, Lesson]], seed: int) -> optuna.Study:
+        objectives = len(self._spec.objectives) if self._method.per_objective else 1
+        study = optuna.create_study(
+            directions=["maximize"] * objectives, sampler=self._method.sampler(seed)
+        )
+        is_constrained = any(lesson.infeasible > 0 for _, lesson in lessons)
+        for index, (params, lesson) in enumerate(lessons):
+            study.add_trial(self._told(index, params, lesson, is_constrained))
+        for params in self._history.pending():
+            study.add_trial(self._trial(params, TrialState.RUNNING))
+        return study
+
+    def _told(
+        self, index: int, params: Params, lesson: Lesson, is_constrained: bool
+    ) -> FrozenTrial:
+        """A result for Optuna. What failed counts as complete with the worst value and a broken
+        constraint, because samplers ignore trials that are told as failed."""
+        values = lesson.gains if self._method.per_objective else (lesson.score,)
+        trial = self._trial(params, TrialState.COMPLETE, values, generation=index // POPULATION)
+        if is_constrained:
+            trial.set_constraint("infeasible", lesson.infeasible)
+        return trial
+
+    def _trial(
+        self,
+        params: Params,
+        state: TrialState,
+        values: Sequence[float] | None = None,
+        generation: int = 0,
+    ) -> FrozenTrial:
+        everything = filled(self._space, params)
+        return optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params={n: _to_optuna(p, everything[n]) for n, p in self._space.params.items()},
+            distributions=self._distributions,
+            # NSGA-II tells generations by this mark, which only trials of its own would have.
+            system_attrs={NSGAIISampler._get_generation_key(): generation},
+        )
+
+
+def _distribution(parameter: Int | Float | Choice) -> BaseDistribution:
+    match parameter:
+        case Float():
+            return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+        case Int(log=True):
+            return IntDistribution(parameter.low, parameter.values()[-1], log=True)
+        case Int():
+            return IntDistribution(parameter.low, parameter.values()[-1], step=parameter.step)
+        case Choice(is_numeric=True):
+            return IntDistribution(0, len(parameter.options) - 1)
+        case Choice():
+            return CategoricalDistribution(parameter.options)
+
+
+def _to_optuna(parameter: Int | Float | Choice, value: Value) -> Value:
+    if isinstance(parameter, Choice) and parameter.is_numeric:
+        return ranked(parameter).index(value)
+    return value
+
+
+def _from_optuna(parameter: Int | Float | Choice, value: Value) -> Value:
+    match parameter:
+        case Choice(is_numeric=True):
+            return ranked(parameter)[int(value)]
+        case Int():
+            steps = round((float(value) - parameter.low) / parameter.step)
+            return parameter.low + steps * parameter.step
+    return value

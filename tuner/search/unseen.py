@@ -1,0 +1,104 @@
+"""The members of a space that nobody has tried yet."""
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from tuner.expression import Value
+from tuner.search.scale import Vector, filled, identity, position
+from tuner.space import Params, Space
+
+LISTABLE = 4096
+"""Spaces up to this size are listed once; larger ones are sampled."""
+SAMPLES = 256
+"""How many members of a larger space are compared."""
+TRIES = 200
+"""Draws for each of them, so that strict constraints cost milliseconds."""
+
+
+class Member(NamedTuple):
+    """A configuration with its place in the space."""
+
+    params: dict[str, Value]
+    position: Vector
+
+
+class Unseen:
+    """Members that are not in `taken` (key -> configuration), which may grow meanwhile."""
+
+    def __init__(self, space: Space, taken: Mapping[str, Params]) -> None:
+        self._space = space
+        self._taken = taken
+        size = space.raw_size()
+        self._listed: dict[str, Member] | None = None
+        if size is not None and size <= LISTABLE:
+            self._listed = {identity(space, p): self._member(p) for p in space.members()}
+
+    def any(self, rng: random.Random) -> dict[str, Value] | None:
+        """One at random; None where there is none."""
+        if self._listed is not None:
+            listed = self._untried(rng, None)
+            return rng.choice(listed).params if listed else None
+        for _ in range(SAMPLES):
+            params = self._space.sample(rng)
+            if params is None:
+                break
+            if self._is_new(params):
+                return params
+        return next(self._rest(), None)
+
+    def farthest(self, rng: random.Random) -> dict[str, Value] | None:
+        """The one farthest from everything taken, chance deciding between equals."""
+        places = [position(self._space, params) for params in self._taken.values()]
+        members = self._untried(rng, None)
+        rng.shuffle(members)
+        distances = [min(math.dist(m.position, place) for place in places) for m in members]
+        return members[distances.index(max(distances))].params if members else None
+
+    def nearest(self, wanted: Params, rng: random.Random) -> dict[str, Value] | None:
+        """The one nearest to a configuration that may be taken or break a constraint."""
+        place = position(self._space, wanted)
+        members = self._untried(rng, wanted)
+        rng.shuffle(members)
+        nearest = min(members, key=lambda m: math.dist(m.position, place), default=None)
+        return nearest.params if nearest else None
+
+    def _untried(self, rng: random.Random, wanted: Params | None) -> list[Member]:
+        """All of them where they are listed, else some, mixed with what is wanted; never none
+        while there is one."""
+        if self._listed is not None:
+            return [member for name, member in self._listed.items() if name not in self._taken]
+        found = [self._member(p) for p in self._sampled(rng, wanted) if self._is_new(p)]
+        if found:
+            return found
+        last = self.any(rng)
+        return [self._member(last)] if last else []
+
+    def _sampled(self, rng: random.Random, wanted: Params | None) -> Iterator[dict[str, Value]]:
+        for _ in range(SAMPLES):
+            params = self._space.sample(rng, TRIES)
+            if params is None:
+                return
+            yield params
+            if wanted is not None:
+                mixed = self._mixed(params, wanted, rng)
+                if self._space.contains(mixed):
+                    yield mixed
+
+    def _mixed(self, params: Params, wanted: Params, rng: random.Random) -> dict[str, Value]:
+        """Mostly what is wanted, a part of it from a member."""
+        share = rng.random()
+        other = filled(self._space, wanted)
+        own = filled(self._space, params)
+        return self._space.active({n: (own if rng.random() < share else other)[n] for n in own})
+
+    def _rest(self) -> Iterator[dict[str, Value]]:
+        if self._space.is_finite:
+            yield from (params for params in self._space.members() if self._is_new(params))
+
+    def _is_new(self, params: Params) -> bool:
+        return identity(self._space, params) not in self._taken
+
+    def _member(self, params: dict[str, Value]) -> Member:
+        return Member(params, position(self._space, params))
