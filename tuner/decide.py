@@ -103,7 +103,15 @@ def is_admissible(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> 
         return False
     if not measurement.is_stable or measurement.stopped == "beaten":
         return False
+    if _lacks_quality(spec, measurement, baseline):
+        return False
     return all(over <= 0 for over in violations(spec, measurement, baseline).values())
+
+
+def _lacks_quality(spec: JobSpec, measurement: Measurement, baseline: Measurement | None) -> bool:
+    if spec.quality is None or baseline is None or spec.quality.metric not in baseline.metrics:
+        return False
+    return spec.quality.metric not in measurement.metrics
 
 
 def ranking(spec: JobSpec, trials: Sequence[Trial]) -> list[Trial]:
@@ -168,20 +176,24 @@ class Situation:
     """Time or money are gone: conclude with what there is."""
 
 
+Action = Launch | Ask | Wait | Conclude
+
+
 def next_action(
     spec: JobSpec, trials: Sequence[Trial], attempts: Sequence[Attempt], situation: Situation
-) -> Launch | Ask | Wait | Conclude:
+) -> Action:
     """The next thing to do for a job; called again and again until it says Wait or Conclude."""
     live = [a for a in attempts if not a.state.is_finished]
     waiting = [t for t in trials if t.state is TrialState.WAITING]
     if len(live) >= spec.search.parallel_trials:
         return Wait()
-    if waiting and not situation.out_of_budget:
-        return Launch(waiting[0].number)
-    if trials and not trials[0].state.is_finished:
-        return Wait()
-    if not (situation.search_over or situation.out_of_budget):
-        return Ask()
+    if not situation.out_of_budget:
+        if waiting:
+            return Launch(waiting[0].number)
+        if trials and not trials[0].state.is_finished:
+            return Wait()
+        if not situation.search_over:
+            return Ask()
     # Confirming runs have the machine to themselves, two arms never side by side.
     return Wait() if live else _confirm(spec, trials, attempts, situation.out_of_budget)
 

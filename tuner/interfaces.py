@@ -1,6 +1,6 @@
 """The roles. Whatever implements one passes the suite of that role under `tests/contract/`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -150,5 +150,17 @@ class Target(Protocol):
         ...
 
     def restore(self, plan_hash: str | None) -> None:
-        """Puts back an earlier plan, by hash (None: nothing). Raises TargetError where it is not kept."""
+        """Puts back an earlier plan by its hash (None: no plan). Raises TargetError if not kept."""
+        ...
+
+
+class Host(Protocol):
+    """What this computer has for trials."""
+
+    def cores(self) -> Sequence[int]: ...
+
+    def gpus(self) -> Sequence[int]: ...
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """What must be equal for two measurements to be comparable."""
         ...

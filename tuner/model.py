@@ -1,4 +1,4 @@
-"""The nouns of Trimtab, as frozen data. `tuner.spec` holds what a job file says; here is what becomes of it.
+"""The nouns of Trimtab, as frozen data: what becomes of a job file (`tuner.spec`).
 
     Job ──< Trial ──< Attempt          a Trial is one configuration, an Attempt one launch of it
      └────< Plan ──< Application       a Plan is worth applying, an Application is one try to
@@ -15,6 +15,8 @@ from typing import Literal
 
 from tuner.expression import Value
 from tuner.spec import JobSpec
+
+Stopped = Literal["precise", "beaten", "finished", "cap"]
 
 
 class JobState(StrEnum):
@@ -109,7 +111,7 @@ class Measurement:
     is_stable: bool = True
     notes: tuple[str, ...] = ()
     """What a reader should know: unstable because, unusual because."""
-    stopped: Literal["precise", "beaten", "finished", "cap"] = "finished"
+    stopped: Stopped = "finished"
     """Why measuring ended: interval tight enough, beaten beyond doubt, the job ended, time cap."""
 
 
@@ -183,7 +185,7 @@ class LaunchCommand:
     nproc_per_node: int
     per_rank: bool
     """One process per rank with RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE, GROUP_RANK,
-    MASTER_ADDR and MASTER_PORT set; otherwise one process in all, on node 0's cores and all others."""
+    MASTER_ADDR and MASTER_PORT set; otherwise one process in all, on the cores of all nodes."""
 
     @property
     def num_processes(self) -> int:
@@ -252,7 +254,8 @@ class RunStatus:
     now_s: float = 0.0
     """The host's monotonic clock, comparable with the `t_s` of its records."""
     reason: str = ""
-    """Why it ended: `exited`, `rank_failed`, `memory_limit`, `controller_lost`, or what `stop` was told."""
+    """Why it ended: `exited`, `rank_failed`, `memory_limit`, `controller_lost`, or what `stop`
+    was told."""
     ranks: tuple[RankExit, ...] = ()
     first_failed_rank: int | None = None
     oom_kills: int = 0
@@ -274,7 +277,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One reading from a rank: a step, or values. `t_s` is the host's monotonic clock at its end."""
+    """One reading from a rank: a step, or values; `t_s` is the host's monotonic clock then."""
 
     rank: int
     t_s: float
@@ -318,8 +321,8 @@ class Plan:
 
     id: str
     job_id: str
-    verdict: Literal["better", "within_noise", "not_better", "unproven"]
-    """`unproven`: the baseline gave no measurement, so there is nothing to compare with."""
+    verdict: Literal["better", "within_noise", "not_better", "limit_broken", "unproven"]
+    """`not_better`: the baseline itself; `unproven`: it gave no measurement to compare with."""
     trial_number: int
     params: dict[str, Value]
     baseline_params: dict[str, Value]
@@ -341,7 +344,8 @@ class Plan:
     """Whether the quality figure at equal samples is good enough; None where none was measured."""
     search_spend: Spend
     payback_samples: float | None
-    """Samples after which the money (or core time) saved has paid for the search; None: never or unknown."""
+    """Samples after which the money (or core time) saved has paid for the search; None where it
+    never does, or nobody knows."""
     payback_s: float | None
     """The same as running time at the plan's rate."""
     explanation: tuple[str, ...]

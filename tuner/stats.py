@@ -24,7 +24,7 @@ def half_width(values: Sequence[float], probability: float) -> float:
 
 
 def batch_means_half_width(values: Sequence[float], num_batches: int, probability: float) -> float:
-    """As `half_width`, for a correlated series: over the means of equal batches (Law & Carson 1979).
+    """As `half_width`, for a correlated series: over means of equal batches (Law & Carson 1979).
 
     The oldest values that fill no batch are left out. Infinite below two values per batch.
     """
@@ -44,14 +44,16 @@ def mser_cut(values: Sequence[float], batch: int = 5) -> int:
     means = [fmean(values[i : i + batch]) for i in range(0, len(values) - batch + 1, batch)]
     if len(means) < 4:
         return 0
+    # Differences below 0.01 % are no warm-up; without this floor rounding noise would decide.
+    floor = (1e-4 * fmean(means)) ** 2
+    centre = fmean(means)
+    total, squares = 0.0, sum((m - centre) ** 2 for m in means)
     best_cut, best_error = 0, math.inf
-    total, squares = sum(means), sum(m * m for m in means)
     for cut in range(len(means) // 2 + 1):
         remaining = len(means) - cut
-        error = (squares - total * total / remaining) / (remaining * remaining)
-        # Rounding noise on a constant series must not count as an improvement.
-        if error < best_error - 1e-12 * abs(best_error if math.isfinite(best_error) else 0):
-            best_cut, best_error = cut, error
-        total -= means[cut]
-        squares -= means[cut] * means[cut]
+        variance = max(squares / remaining - (total / remaining) ** 2, floor)
+        if variance / remaining < best_error:
+            best_cut, best_error = cut, variance / remaining
+        total -= means[cut] - centre
+        squares -= (means[cut] - centre) ** 2
     return best_cut * batch

@@ -1,0 +1,142 @@
+"""From a reading of the records to the measurement of an attempt, and when to stop it. Pure."""
+
+import math
+from collections.abc import Sequence
+
+from tuner import cost, decide
+from tuner.measure import Reading
+from tuner.model import Attempt, Measurement, Placement, RunStatus, Stopped, Trial
+from tuner.spec import JobSpec
+
+
+def measurement_of(
+    spec: JobSpec, reading: Reading, status: RunStatus, placement: Placement
+) -> Measurement | None:
+    """What an attempt showed so far; None where an objective was not measured."""
+    metrics = {**status.usage, **reading.values, **_throughput_metrics(reading, status)}
+    intervals = dict(reading.intervals)
+    rate = reading.throughput
+    if rate is not None:
+        _add_costs(spec, placement, metrics)
+        if rate.interval is not None:
+            intervals["samples_per_s"] = rate.interval
+            _add_cost_interval(spec, placement, metrics, intervals)
+    if any(o.metric not in metrics for o in spec.objectives):
+        return None
+    return Measurement(
+        metrics={n: v for n, v in metrics.items() if math.isfinite(v)},
+        intervals=intervals,
+        window_s=rate.window_s if rate is not None else 0.0,
+        warmup_s=rate.warmup_s if rate is not None else 0.0,
+        steps=reading.steps,
+        samples=reading.samples,
+        is_stable=rate.is_stable if rate is not None else True,
+        notes=rate.notes if rate is not None else (),
+        stopped=_stopped(status.reason),
+    )
+
+
+def _stopped(reason: str) -> Stopped:
+    match reason:
+        case "precise" | "beaten" | "cap":
+            return reason
+    return "finished"
+
+
+def _throughput_metrics(reading: Reading, status: RunStatus) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    if reading.throughput is not None:
+        metrics["samples_per_s"] = reading.throughput.value
+        energy_j = status.usage.get("energy_j")
+        if energy_j is not None and reading.samples > 0:
+            metrics["joules_per_sample"] = energy_j / reading.samples
+    if reading.step_rate:
+        metrics["step_time_s"] = 1.0 / reading.step_rate
+    if reading.rank_skew is not None:
+        metrics["rank_skew"] = reading.rank_skew
+    if reading.steps:
+        metrics["pause_share_pct"] = 100.0 * reading.pause_share
+    return metrics
+
+
+def _add_costs(spec: JobSpec, placement: Placement, metrics: dict[str, float]) -> None:
+    per_hour = cost.usd_per_hour(spec.prices, placement)
+    per_million = _per_million(spec, placement, metrics, metrics["samples_per_s"])
+    if per_hour is not None and per_million is not None:
+        metrics["usd_per_hour"] = per_hour
+        metrics["usd_per_million_samples"] = per_million
+
+
+def _per_million(
+    spec: JobSpec, placement: Placement, metrics: dict[str, float], samples_per_s: float
+) -> float | None:
+    joules = metrics.get("joules_per_sample")
+    return cost.usd_per_million_samples(spec.prices, placement, samples_per_s, joules)
+
+
+def _add_cost_interval(
+    spec: JobSpec,
+    placement: Placement,
+    metrics: dict[str, float],
+    intervals: dict[str, tuple[float, float]],
+) -> None:
+    slow, fast = intervals["samples_per_s"]
+    high = _per_million(spec, placement, metrics, max(slow, 1e-9))
+    low = _per_million(spec, placement, metrics, fast)
+    if low is not None and high is not None:
+        intervals["usd_per_million_samples"] = (low, high)
+
+
+def stop_reason(
+    spec: JobSpec,
+    attempt: Attempt,
+    reading: Reading,
+    status: RunStatus,
+    measurement: Measurement | None,
+    trials: Sequence[Trial],
+) -> str | None:
+    """Why an attempt should end now; None while it should go on."""
+    trouble = _trouble(spec, reading, status)
+    if trouble is not None:
+        return trouble
+    if measurement is None:
+        return None
+    if is_precise(spec, measurement, confirming=attempt.purpose == "confirm"):
+        return "precise"
+    is_searching = attempt.purpose == "measure" and attempt.trial_number != 0
+    if is_searching and measurement.window_s >= spec.measuring.min_window_s / 2:
+        best = next(iter(decide.ranking(spec, trials)), None)
+        baseline = decide.baseline_of(trials)
+        if decide.is_beaten(spec, measurement, best.measurement if best else None, baseline):
+            return "beaten"
+    return None
+
+
+def _trouble(spec: JobSpec, reading: Reading, status: RunStatus) -> str | None:
+    limits = spec.measuring
+    if reading.last_s is None:
+        return "startup_timeout" if status.elapsed_s > limits.startup_s else None
+    silence_s = status.now_s - reading.last_s
+    if silence_s > max(limits.stall_s, 10 * reading.slowest_step_s):
+        return "stalled"
+    return "cap" if status.elapsed_s > limits.max_trial_s else None
+
+
+def is_precise(spec: JobSpec, measurement: Measurement, *, confirming: bool) -> bool:
+    """Whether every objective's interval is tight enough and the quality figure is known."""
+    limits = spec.measuring
+    wanted = limits.confirm_precision_pct if confirming else limits.precision_pct
+    if measurement.window_s < limits.min_window_s or not measurement.is_stable:
+        return False
+    if spec.quality is not None and spec.quality.metric not in measurement.metrics:
+        return False
+    return all(precision_pct(measurement, o.metric) <= wanted for o in spec.objectives)
+
+
+def precision_pct(measurement: Measurement, metric: str) -> float:
+    """Half width of a metric's interval in per cent of its value; infinite where it has none."""
+    interval = measurement.intervals.get(metric)
+    value = measurement.metrics.get(metric, 0.0)
+    if interval is None or value == 0:
+        return math.inf
+    return 100.0 * (interval[1] - interval[0]) / 2 / abs(value)

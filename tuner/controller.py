@@ -1,0 +1,391 @@
+"""The loop over one job: observe what runs, learn from what has ended, launch what comes next.
+
+`step` never blocks. Write, act, write: an attempt is committed as an intent with its launch key
+before the executor is asked, and launching is idempotent by that key, so that a controller killed
+at any point is continued by the next one, with nothing lost and nothing run twice.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from tuner import conclude, cost, decide
+from tuner.errors import ExecutorError
+from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
+from tuner.launch import launch_command, place
+from tuner.model import (
+    Application,
+    Attempt,
+    AttemptState,
+    AuditEvent,
+    Failure,
+    FailureKind,
+    Gang,
+    Job,
+    JobState,
+    Measurement,
+    Plan,
+    RunState,
+    RunStatus,
+    Suggestion,
+    Trial,
+    TrialState,
+    Wish,
+)
+from tuner.observe import Watch
+from tuner.rollout import request_by_policy
+from tuner.spec import JobSpec
+
+log = logging.getLogger(__name__)
+
+MakeSearcher = Callable[[JobSpec, Sequence[Trial]], Searcher]
+
+
+@dataclass(slots=True)
+class _Snapshot:
+    """A job as the store had it when the step began, kept up to date while it goes on."""
+
+    job: Job
+    trials: list[Trial]
+    attempts: list[Attempt]
+
+    def put(self, *facts: Fact) -> None:
+        for fact in facts:
+            match fact:
+                case Job():
+                    self.job = fact
+                case Trial():
+                    self.trials[fact.number : fact.number + 1] = [fact]
+                case Attempt():
+                    key = fact.launch_key
+                    kept = [a for a in self.attempts if a.launch_key != key]
+                    self.attempts = sorted([*kept, fact], key=lambda a: (a.trial_number, a.number))
+                case _:
+                    pass
+
+    @property
+    def live(self) -> list[Attempt]:
+        return [a for a in self.attempts if not a.state.is_finished]
+
+
+class Controller:
+    """Turns the wishes of one job into facts."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        clock: Clock,
+        host: Host,
+        *,
+        make_searcher: MakeSearcher,
+        epoch: int,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._host = host
+        self._make_searcher = make_searcher
+        self._epoch = epoch
+        self._watches: dict[str, Watch] = {}
+        self._exhausted: set[str] = set()
+
+    def step(self, job_id: str) -> None:
+        """Observes, learns and launches, once. Raises StaleLease where another controller leads."""
+        now = _Snapshot(
+            self._store.job(job_id), self._store.trials(job_id), self._store.attempts(job_id)
+        )
+        if now.job.state.is_finished:
+            return
+        for attempt in now.live:
+            self._observe(now, attempt)
+        if now.job.wish is Wish.CANCEL:
+            self._cancel(now)
+        elif now.job.wish is Wish.PAUSE:
+            self._enter(now, JobState.PAUSED, "paused: nothing new is launched")
+        else:
+            self._advance(now)
+
+    def give_up(self, job_id: str, cause: str) -> None:
+        """Fails a job that cannot be stepped; its gangs end when their lease runs out."""
+        job = self._store.job(job_id)
+        now = _Snapshot(job, self._store.trials(job_id), [])
+        self._end(now, JobState.FAILED, f"given up after repeated errors: {cause}")
+
+    # Observing
+
+    def _observe(self, now: _Snapshot, attempt: Attempt) -> None:
+        if attempt.handle is None:  # the controller before this one stopped between two writes
+            self._start(now, attempt)
+            return
+        watch = self._watches.get(attempt.launch_key)
+        if watch is None:
+            trial = now.trials[attempt.trial_number]
+            watch = Watch.of(now.job.spec, trial, attempt, attempt.handle)
+            self._watches[attempt.launch_key] = watch
+        status = self._executor.poll(attempt.handle)
+        if status.state in (RunState.STARTING, RunState.RUNNING):
+            watch.look(self._executor, status, now.trials)
+        else:
+            self._finish(now, watch, status)
+
+    def _finish(self, now: _Snapshot, watch: Watch, status: RunStatus) -> None:
+        measurement, failure = watch.result(self._executor, status)
+        if status.reason == "cancelled":
+            measurement, failure = None, None
+        attempt = replace(
+            watch.attempt,
+            state=_attempt_state(measurement, failure),
+            ended_at=self._clock.now(),
+            measurement=measurement,
+            failure=failure,
+            spend=cost.spend_of(now.job.spec.prices, watch.attempt.placement, status),
+        )
+        now.put(attempt)
+        facts: list[Fact] = [attempt, *watch.points()]
+        if attempt.purpose == "measure":
+            facts.append(self._concluded(now, attempt))
+        self._save(now, *facts, event=f"{attempt.purpose}.{attempt.state}", about=attempt)
+        del self._watches[attempt.launch_key]
+
+    def _concluded(self, now: _Snapshot, attempt: Attempt) -> Trial:
+        """The trial after its own attempt has ended; a lost one waits to be launched again."""
+        trial = now.trials[attempt.trial_number]
+        lost = attempt.failure is not None and attempt.failure.kind.is_infrastructure
+        if lost and decide.retries_left(now.attempts, trial.number):
+            return replace(trial, state=TrialState.WAITING)
+        return replace(
+            trial,
+            state=TrialState(attempt.state),
+            measurement=attempt.measurement,
+            failure=attempt.failure,
+            ended_at=attempt.ended_at,
+        )
+
+    # Going on
+
+    def _advance(self, now: _Snapshot) -> None:
+        spec = now.job.spec
+        if now.job.started_at is None:
+            now.put(replace(now.job, started_at=self._clock.now()))
+        if now.job.state is JobState.PAUSED:
+            self._enter(now, JobState.SEARCHING, "resumed")
+        if not now.trials:
+            default = Suggestion(params=spec.space.default(), reason="the default: the baseline")
+            self._suggest(now, default)
+        while self._act(now, decide.next_action(spec, now.trials, now.attempts, self._budget(now))):
+            pass
+
+    def _act(self, now: _Snapshot, action: decide.Action) -> bool:
+        """Does one thing; whether there may be another at once."""
+        match action:
+            case decide.Wait():
+                return False
+            case decide.Ask():
+                self._ask(now)
+                return True
+            case decide.Launch(trial_number=number, pair=pair):
+                return self._launch(now, number, pair)
+            case decide.Conclude(candidate=candidate):
+                self._conclude(now, candidate)
+                return False
+
+    def _budget(self, now: _Snapshot) -> decide.Situation:
+        budget = now.job.spec.budget
+        used = (
+            (self._used_s(now.job), None if budget.minutes is None else 60 * budget.minutes),
+            (cost.total(now.attempts).usd, budget.usd),
+        )
+        shares = [u / limit for u, limit in used if u is not None and limit is not None]
+        used_share = max(shares, default=0.0)
+        ended = [a for a in now.attempts if a.state.is_finished]
+        for_confirming = used_share * 2 * now.job.spec.apply.pairs / max(1, len(ended))
+        return decide.Situation(
+            search_over=now.job.id in self._exhausted
+            or len(now.trials) >= budget.trials
+            or any(a.purpose == "confirm" for a in now.attempts)
+            or used_share + for_confirming >= 1.0,
+            out_of_budget=used_share >= 1.0,
+        )
+
+    def _used_s(self, job: Job) -> float:
+        started = job.started_at or self._clock.now()
+        return max(0.0, (self._clock.now() - started) / timedelta(seconds=1))
+
+    def _ask(self, now: _Snapshot) -> None:
+        suggestions = self._make_searcher(now.job.spec, now.trials).ask(1)
+        if not suggestions:
+            self._exhausted.add(now.job.id)
+        for suggestion in suggestions:
+            self._suggest(now, suggestion)
+
+    def _suggest(self, now: _Snapshot, suggestion: Suggestion) -> None:
+        trial = Trial(
+            job_id=now.job.id,
+            number=len(now.trials),
+            params=suggestion.params,
+            reason=suggestion.reason,
+            predicted=suggestion.predicted,
+            created_at=self._clock.now(),
+        )
+        self._save(now, replace(now.job, state=JobState.SEARCHING, message="searching"), trial)
+
+    def _launch(self, now: _Snapshot, number: int, pair: int | None) -> bool:
+        """Whether something changed; False where the machine has no room at the moment."""
+        trial, spec = now.trials[number], now.job.spec
+        command = launch_command(spec, trial.params)
+        cores, gpus = self._host.cores(), self._host.gpus()
+        taken_cores, taken_gpus = self._taken()
+        try:
+            placement = place(
+                spec,
+                command,
+                free_cores=[c for c in cores if c not in taken_cores],
+                all_cores=cores,
+                free_gpus=[g for g in gpus if g not in taken_gpus],
+                all_gpus=gpus,
+            )
+        except ValueError as error:
+            self._refuse(now, trial, str(error))
+            return True
+        if placement is None:
+            return False
+        attempt = Attempt(
+            job_id=trial.job_id,
+            trial_number=number,
+            number=sum(a.trial_number == number for a in now.attempts),
+            purpose="measure" if pair is None else "confirm",
+            pair=pair,
+            placement=placement,
+            created_at=self._clock.now(),
+        )
+        facts: list[Fact] = [attempt]
+        if pair is None:
+            facts.append(replace(trial, state=TrialState.RUNNING))
+        else:
+            self._enter(now, JobState.CONFIRMING, f"confirming the winner, pair {pair + 1}")
+        self._save(now, *facts)
+        self._start(now, attempt)
+        return True
+
+    def _start(self, now: _Snapshot, attempt: Attempt) -> None:
+        """Asks the executor for an intended attempt; safe to repeat."""
+        resources = now.job.spec.resources
+        gang = Gang(
+            launch_key=attempt.launch_key,
+            command=launch_command(now.job.spec, now.trials[attempt.trial_number].params),
+            placement=attempt.placement,
+            lease_s=resources.lease_s,
+            memory_limit_gib=resources.memory_limit_gib,
+        )
+        try:
+            handle = self._executor.launch(gang)
+        except ExecutorError as error:
+            self._lose(now, attempt, str(error))
+            return
+        self._save(now, replace(attempt, state=AttemptState.RUNNING, handle=handle))
+
+    def _lose(self, now: _Snapshot, attempt: Attempt, cause: str) -> None:
+        failure = Failure(
+            kind=FailureKind.LOST, cause=cause, remedy="see the log of the controller"
+        )
+        ended = replace(
+            attempt, state=AttemptState.FAILED, failure=failure, ended_at=self._clock.now()
+        )
+        now.put(ended)
+        facts: list[Fact] = [ended]
+        if ended.purpose == "measure":
+            facts.append(self._concluded(now, ended))
+        self._save(now, *facts, event="measure.failed", about=ended)
+
+    def _refuse(self, now: _Snapshot, trial: Trial, cause: str) -> None:
+        """A configuration that can never run here costs no launch."""
+        failure = Failure(
+            kind=FailureKind.INFEASIBLE,
+            cause=cause,
+            remedy="take it out of the space, or add a constraint",
+        )
+        self._save(
+            now,
+            replace(trial, state=TrialState.FAILED, failure=failure, ended_at=self._clock.now()),
+        )
+
+    def _taken(self) -> tuple[set[int], set[int]]:
+        """Cores and GPUs that attempts of any job hold now."""
+        cores: set[int] = set()
+        gpus: set[int] = set()
+        for job in self._store.jobs():
+            if job.state.is_finished:
+                continue
+            for attempt in self._store.attempts(job.id):
+                if not attempt.state.is_finished:
+                    cores.update(c for node in attempt.placement.cores for c in node)
+                    gpus.update(g for node in attempt.placement.gpus for g in node)
+        return cores, gpus
+
+    # Ending
+
+    def _conclude(self, now: _Snapshot, candidate: int | None) -> None:
+        evidence = conclude.Evidence(
+            job=now.job, trials=now.trials, attempts=now.attempts, candidate=candidate
+        )
+        plan = conclude.make_plan(evidence, self._clock.now())
+        if plan is None:
+            message = "no configuration ran and kept the limits: see `trimtab trial list`"
+            self._end(now, JobState.FAILED, message)
+            return
+        application, why_not = request_by_policy(now.job, plan, self._clock.now())
+        facts: list[Plan | Application] = [plan]
+        if application is not None:
+            facts.append(application)
+        message = plan.explanation[0] if why_not is None else f"{plan.explanation[0]} {why_not}"
+        self._end(now, JobState.SUCCEEDED, message, *facts)
+
+    def _cancel(self, now: _Snapshot) -> None:
+        for attempt in now.live:
+            watch = self._watches.get(attempt.launch_key)
+            if watch is not None and not watch.is_stopping:
+                watch.stop(self._executor, "cancelled")
+        if not now.live:
+            self._end(now, JobState.CANCELLED, "cancelled on request")
+
+    def _end(self, now: _Snapshot, state: JobState, message: str, *facts: Fact) -> None:
+        ended_at = self._clock.now()
+        waiting = [
+            replace(t, state=TrialState.CANCELLED, ended_at=ended_at)
+            for t in now.trials
+            if not t.state.is_finished
+        ]
+        job = replace(now.job, state=state, message=message, ended_at=ended_at)
+        self._save(now, *facts, *waiting, job, event=f"job.{state}")
+        log.info("job %s %s: %s", job.id, state, message)
+
+    def _enter(self, now: _Snapshot, state: JobState, message: str) -> None:
+        if now.job.state is not state or now.job.message != message:
+            self._save(now, replace(now.job, state=state, message=message))
+
+    def _save(
+        self, now: _Snapshot, *facts: Fact, event: str = "", about: Attempt | None = None
+    ) -> None:
+        """One transaction, with its audit event."""
+        written = list(facts)
+        if event:
+            written.append(
+                AuditEvent(
+                    at=self._clock.now(),
+                    actor="controller",
+                    action=event,
+                    job_id=now.job.id,
+                    subject=about.launch_key if about is not None else now.job.id,
+                    detail=about.failure.cause if about is not None and about.failure else "",
+                )
+            )
+        self._store.save(*written, epoch=self._epoch)
+        now.put(*facts)
+
+
+def _attempt_state(measurement: Measurement | None, failure: Failure | None) -> AttemptState:
+    if failure is not None:
+        return AttemptState.FAILED
+    return AttemptState.COMPLETE if measurement is not None else AttemptState.CANCELLED

@@ -1,0 +1,260 @@
+"""From the records of a gang to its measurement. Pure: the same records give the same numbers.
+
+Throughput is samples over wall time in the steady window, pauses left out, for the gang as a whole:
+the samples of all ranks between two moments that every rank has reached. The warm-up is found by
+MSER-5, the interval is the wider of batch means over 10 and over 20 batches, with a systematic
+floor of 0.5 % in quadrature (sequential stopping makes a single batch-means interval too narrow).
+"""
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
+
+from tuner import stats
+from tuner.model import Record
+
+MAX_BINS = 240
+FLOOR = 0.005
+DRIFT = 0.05
+MIN_BINS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Amount per second of the whole gang in equal bins of `bin_s` seconds."""
+
+    rates: tuple[float, ...]
+    bin_s: float
+    start_s: float
+    """Monotonic second of the first bin's beginning, pauses left out of the axis after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A mean rate in its steady window."""
+
+    value: float
+    half_width: float
+    """Of the nominal 95 % interval; infinite where the window is too short to tell."""
+    warmup_s: float
+    window_s: float
+    is_stable: bool
+    notes: tuple[str, ...]
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        if not math.isfinite(self.half_width):
+            return None
+        return max(0.0, self.value - self.half_width), self.value + self.half_width
+
+    @property
+    def precision(self) -> float:
+        """Half width relative to the value."""
+        return self.half_width / self.value if self.value > 0 else math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Everything that the records say."""
+
+    throughput: Rate | None
+    """Samples per second."""
+    step_rate: float | None
+    """Steps per second in the same window."""
+    steps: int
+    samples: float
+    pause_share: float
+    rank_skew: float | None
+    first_step_s: float | None
+    """Monotonic second of the first record with a step."""
+    last_s: float | None
+    """Monotonic second of the latest progress of the rank that is furthest behind."""
+    slowest_step_s: float
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    series: Series | None
+
+
+@dataclass(slots=True)
+class _Track:
+    """Cumulative progress of one rank over active time (pauses taken out)."""
+
+    times: list[float]
+    samples: list[float]
+    steps: list[float]
+    pause_s: float = 0.0
+
+    def at(self, values: list[float], moment: float) -> float:
+        """Progress at a moment between the first and the last time, interpolated."""
+        i = min(max(bisect_right(self.times, moment), 1), len(self.times) - 1)
+        t0, t1 = self.times[i - 1], self.times[i]
+        share = (moment - t0) / (t1 - t0) if t1 > t0 else 1.0
+        return values[i - 1] + share * (values[i] - values[i - 1])
+
+
+def read(records: Sequence[Record]) -> Reading:
+    """The reading of a gang from its records, in the order in which each rank wrote them."""
+    by_rank: dict[int, list[Record]] = defaultdict(list)
+    for record in records:
+        by_rank[record.rank].append(record)
+    tracks = [t for t in map(_track, by_rank.values()) if len(t.times) >= 2]
+    series = _series(tracks) if tracks else None
+    throughput = _rate(series) if series else _stated_rate(records)
+    values, intervals = _values(records, throughput)
+    stepping = [r for r in records if r.steps > 0]
+    return Reading(
+        throughput=throughput if throughput is not None and throughput.value > 0 else None,
+        step_rate=_step_rate(tracks, throughput),
+        steps=max((sum(r.steps for r in rs) for rs in by_rank.values()), default=0),
+        samples=sum(r.samples for r in records),
+        pause_share=_pause_share(tracks),
+        rank_skew=_skew(tracks),
+        first_step_s=min((r.t_s for r in stepping), default=None),
+        last_s=min((rs[-1].t_s for rs in by_rank.values()), default=None),
+        slowest_step_s=max((_slowest(rs) for rs in by_rank.values()), default=0.0),
+        values=values,
+        intervals=intervals,
+        series=series if series and any(series.rates) else None,
+    )
+
+
+def _track(records: Sequence[Record]) -> _Track:
+    track = _Track([], [], [])
+    samples = steps = 0.0
+    for record in records:
+        track.pause_s += record.pause_s
+        if not record.steps:
+            continue
+        if track.times:  # the first step only marks where the clock starts
+            samples += record.samples
+            steps += record.steps
+        moment = record.t_s - track.pause_s
+        if track.times and moment <= track.times[-1]:
+            moment = track.times[-1] + 1e-9
+        track.times.append(moment)
+        track.samples.append(samples)
+        track.steps.append(steps)
+    return track
+
+
+def _series(tracks: Sequence[_Track]) -> Series | None:
+    start = max(t.times[0] for t in tracks)
+    end = min(t.times[-1] for t in tracks)
+    if end <= start:
+        return None
+    fewest = min(tracks, key=lambda t: len(t.times))
+    gap = median(b - a for a, b in pairwise(fewest.times))
+    count = int(min(MAX_BINS, max(1, (end - start) / max(gap, 1e-6))))
+    width = (end - start) / count
+    edges = [start + i * width for i in range(count + 1)]
+    totals = [sum(t.at(t.samples, edge) for t in tracks) for edge in edges]
+    rates = tuple(max(0.0, b - a) / width for a, b in pairwise(totals))
+    return Series(rates=rates, bin_s=width, start_s=start)
+
+
+def _rate(series: Series) -> Rate:
+    rates = series.rates
+    cut = stats.mser_cut(rates)
+    steady = rates[cut:]
+    mean = fmean(steady)
+    half = max(stats.batch_means_half_width(steady, n, 0.975) for n in (10, 20))
+    if not math.isfinite(half) and len(steady) >= MIN_BINS:
+        half = stats.batch_means_half_width(steady, 10, 0.975)
+    half = math.hypot(half, FLOOR * mean)
+    notes = tuple(_notes(rates, cut, half))
+    return Rate(
+        value=mean,
+        half_width=half,
+        warmup_s=cut * series.bin_s,
+        window_s=len(steady) * series.bin_s,
+        is_stable=not notes,
+        notes=notes,
+    )
+
+
+def _notes(rates: Sequence[float], cut: int, half: float) -> list[str]:
+    steady = rates[cut:]
+    if len(steady) < MIN_BINS:
+        return []
+    mean = fmean(steady)
+    middle = len(steady) // 2
+    first, second = fmean(steady[:middle]), fmean(steady[middle:])
+    notes = []
+    if abs(second - first) > max(DRIFT * mean, 2 * half):
+        change_pct = 100 * (second - first) / max(mean, 1e-300)
+        notes.append(f"no steady state: second half {change_pct:+.1f} % against the first")
+    # A warm-up that is half of the run is a change, not a warm-up.
+    if cut >= 0.45 * len(rates) and abs(fmean(rates[:cut]) - mean) > DRIFT * mean:
+        notes.append("no steady state: it still changes after half of the run")
+    return notes
+
+
+def _stated_rate(records: Sequence[Record]) -> Rate | None:
+    """For logs that print a rate themselves: the mean of the steady lines."""
+    dated = [(r.t_s, r.values["samples_per_s"]) for r in records if "samples_per_s" in r.values]
+    if not dated:
+        return None
+    span = dated[-1][0] - dated[0][0]
+    width = span / max(1, len(dated) - 1)
+    return _rate(Series(rates=tuple(v for _, v in dated), bin_s=width, start_s=dated[0][0]))
+
+
+def _step_rate(tracks: Sequence[_Track], throughput: Rate | None) -> float | None:
+    if not tracks:
+        return None
+    slowest = min(tracks, key=lambda t: t.steps[-1])
+    warmup_s = throughput.warmup_s if throughput is not None else 0.0
+    start, end = slowest.times[0] + warmup_s, slowest.times[-1]
+    if end <= start:
+        return None
+    done = slowest.steps[-1] - slowest.at(slowest.steps, start)
+    return done / (end - start)
+
+
+def _pause_share(tracks: Sequence[_Track]) -> float:
+    paused = max((t.pause_s for t in tracks), default=0.0)
+    active = max((t.times[-1] - t.times[0] for t in tracks), default=0.0)
+    return paused / (paused + active) if paused + active > 0 else 0.0
+
+
+def _skew(tracks: Sequence[_Track]) -> float | None:
+    """Slowest over median rank, by time per step; None for a single rank."""
+    if len(tracks) < 2:
+        return None
+    paces = [(t.times[-1] - t.times[0]) / max(t.steps[-1], 1.0) for t in tracks]
+    return max(paces) / median(paces) if median(paces) > 0 else None
+
+
+def _slowest(records: Sequence[Record]) -> float:
+    gaps = [(b.t_s - a.t_s - b.pause_s) / b.steps for a, b in pairwise(records) if b.steps]
+    return max(gaps, default=0.0)
+
+
+def _values(
+    records: Sequence[Record], throughput: Rate | None
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Reported values: the last one, or where there are many the mean after the warm-up."""
+    dated: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for record in records:
+        for name, value in record.values.items():
+            if name != "samples_per_s":
+                dated[name].append((record.t_s, value))
+    values: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    warmup_s = throughput.warmup_s if throughput is not None else 0.0
+    for name, points in dated.items():
+        steady = [v for t, v in points if t >= points[0][0] + warmup_s] or [points[-1][1]]
+        if name == "loss":
+            values[name] = fmean(steady[-max(1, len(steady) // 10) :])
+        elif len(steady) < MIN_BINS:
+            values[name] = steady[-1]
+        else:
+            mean = fmean(steady)
+            half = stats.batch_means_half_width(steady, 10, 0.975)
+            values[name] = mean
+            intervals[name] = (mean - half, mean + half)
+    return values, intervals
