@@ -1,0 +1,1 @@
+"""What a gang prints, read: records of progress, and why it failed."""

@@ -1,0 +1,214 @@
+"""Job files: YAML (or JSON) to a JobSpec, and the JSON Schema of the format.
+
+The dataclasses of `tuner.spec` and `tuner.space` are the format. Every fault found is told with
+its field, line, value and remedy.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import regex
+from pydantic import TypeAdapter, ValidationError
+
+from tuner import expression, spec_faults, yaml_lines
+from tuner.collect.formats import FORMATS
+from tuner.errors import InvalidJob, Problem
+from tuner.space import Choice, Float, Int
+from tuner.spec import JobSpec, Workload
+from tuner.yaml_lines import Document
+
+Fault = tuple[yaml_lines.Path, str, str]
+"""Where, what, remedy."""
+
+LAUNCH_NAMES = ("nnodes", "nproc_per_node", "python")
+"""What a command may name besides the parameters: the sizes of the gang, this interpreter."""
+
+_MAIN = 'if __name__ == "__main__"'
+
+
+def load_job(text: str, source: str = "job") -> JobSpec:
+    """The job that a YAML or JSON text describes. Raises InvalidJob with every fault found."""
+    document = yaml_lines.read(text, source)
+    spec_faults.fill_kinds(document.data)
+    try:
+        spec = _adapter().validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        problems = spec_faults.explain(error, document, _schema())
+        raise InvalidJob(problems, source) from error
+    problems = [_problem(fault, document) for fault in _faults(spec)]
+    if problems:
+        raise InvalidJob(problems, source)
+    return spec
+
+
+def load_job_file(path: Path) -> JobSpec:
+    """The job in a file; its relative paths start from the file's folder. Raises InvalidJob."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        remedy = "give the path of a job file; `trimtab init` writes one"
+        problem = Problem(field="(file)", message=f"cannot be read: {reason}", remedy=remedy)
+        raise InvalidJob([problem], str(path)) from error
+    return _resolved(load_job(text, str(path)), path.absolute().parent)
+
+
+def job_schema() -> dict[str, object]:
+    """The format of job files as JSON Schema 2020-12."""
+    return json.loads(json.dumps(_schema()))  # type: ignore[no-any-return]
+
+
+def workload_names() -> tuple[str, ...]:
+    """The workloads that come with Trimtab, found as files and not imported."""
+    found = find_spec("workloads")
+    folders = found.submodule_search_locations if found else None
+    files = (file for folder in folders or () for file in Path(folder).glob("[a-z]*.py"))
+    return tuple(sorted(file.stem for file in files if _MAIN in file.read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> TypeAdapter[JobSpec]:
+    return TypeAdapter(JobSpec)
+
+
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, Any]:
+    schema = _adapter().json_schema()
+    params = schema["$defs"]["Space"]["properties"]["params"]
+    options = params["additionalProperties"].pop("anyOf")
+    # Editors then complain about the kind that was meant, not about all three.
+    kinds = {kind: f"#/$defs/{kind.title()}" for kind in spec_faults.KINDS}
+    params["additionalProperties"] = {
+        "oneOf": options,
+        "discriminator": {"propertyName": "kind", "mapping": kinds},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Trimtab job",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _resolved(spec: JobSpec, folder: Path) -> JobSpec:
+    working_dir = _absolute(spec.workload.working_dir or ".", folder)
+    workload = replace(spec.workload, working_dir=working_dir)
+    target = spec.apply.target
+    if target is None:
+        return replace(spec, workload=workload)
+    placed = replace(target, path=_absolute(target.path, folder))
+    return replace(spec, workload=workload, apply=replace(spec.apply, target=placed))
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str((folder / Path(path).expanduser()).resolve())
+
+
+def _problem(fault: Fault, document: Document) -> Problem:
+    path, message, remedy = fault
+    value = document.value(path)
+    return Problem(
+        field=yaml_lines.dotted(path),
+        message=message,
+        remedy=remedy,
+        value=value if isinstance(value, str) else "",
+        line=document.line(path),
+    )
+
+
+def _faults(spec: JobSpec) -> Iterator[Fault]:
+    """What the fields cannot know one by one."""
+    yield from _workload_faults(spec)
+    yield from _template_faults(spec)
+    yield from _log_faults(spec)
+    yield from _count_faults(spec)
+
+
+def _workload_faults(spec: JobSpec) -> Iterator[Fault]:
+    workload = spec.workload
+    known = workload_names()
+    if workload.name is not None and workload.name not in known:
+        remedy = spec_faults.suggestion(workload.name, known)
+        yield ("workload", "name"), f"there is no workload `{workload.name}`", remedy
+    for name in sorted(set(workload.args) & set(spec.space.params)):
+        remedy = "remove it here, or from `space.params`"
+        yield ("workload", "args", name), f"`{name}` is a parameter of the space too", remedy
+
+
+def _template_faults(spec: JobSpec) -> Iterator[Fault]:
+    names = [*spec.space.params, *LAUNCH_NAMES]
+    for place, text in _templates(spec.workload):
+        template = Template(text)
+        if not template.is_valid():
+            remedy = "write `$$` for a dollar sign, `${name}` for a parameter"
+            yield place, "a `$` stands alone", remedy
+            continue
+        for name in template.get_identifiers():
+            if name not in names:
+                remedy = spec_faults.suggestion(name, names)
+                yield place, f"`${{{name}}}` names no parameter of the space", remedy
+            elif place[1] == "command" and text == f"${{{name}}}" and _is_conditional(spec, name):
+                remedy = f"write option and value as one word: `--{name}=${{{name}}}`"
+                yield place, f"`{name}` has a `when`: its word is left out at times", remedy
+
+
+def _templates(workload: Workload) -> Iterator[tuple[yaml_lines.Path, str]]:
+    for index, word in enumerate(workload.command or ()):
+        yield ("workload", "command", index), word
+    for name, text in workload.env.items():
+        yield ("workload", "env", name), text
+
+
+def _is_conditional(spec: JobSpec, name: str) -> bool:
+    parameter = spec.space.params.get(name)
+    return parameter is not None and parameter.when is not None
+
+
+def _log_faults(spec: JobSpec) -> Iterator[Fault]:
+    log = spec.workload.log
+    known = ("report", "auto", *FORMATS)
+    if log.format not in known:
+        remedy = spec_faults.suggestion(log.format, known)
+        yield ("workload", "log", "format"), f"there is no log format `{log.format}`", remedy
+    for index, pattern in enumerate(log.patterns):
+        fault = _pattern_fault(pattern)
+        if fault is not None:
+            yield ("workload", "log", "patterns", index), *fault
+    for name in sorted(expression.names(log.samples_per_step or "0")):
+        if _is_conditional(spec, name):
+            remedy = f"remove the `when` of `{name}`, or use parameters without one"
+            yield ("workload", "log", "samples_per_step"), f"`{name}` is not always there", remedy
+
+
+def _pattern_fault(pattern: str) -> tuple[str, str] | None:
+    try:
+        groups = regex.compile(pattern).groupindex
+    except regex.error as error:
+        remedy = "correct it, or escape special characters with a backslash"
+        return f"is not a regular expression: {error}", remedy
+    if groups:
+        return None
+    return "has no named group", r"name what it reads: `step (?P<step>\d+)`"
+
+
+def _count_faults(spec: JobSpec) -> Iterator[Fault]:
+    for name in ("nnodes", "nproc_per_node"):
+        parameter = spec.space.params.get(name)
+        if parameter is not None and not _holds_counts(parameter):
+            remedy = "use whole numbers from 1 upwards"
+            yield ("space", "params", name), f"`{name}` counts, so it cannot be this", remedy
+    objectives = [objective.metric for objective in spec.objectives]
+    for index, metric in enumerate(objectives):
+        if metric in objectives[:index]:
+            yield ("objectives", index), f"`{metric}` is an objective twice", "keep one of the two"
+
+
+def _holds_counts(parameter: Int | Float | Choice) -> bool:
+    if isinstance(parameter, Float) or parameter.when is not None:
+        return False
+    return all(type(value) is int and value >= 1 for value in parameter.values())
