@@ -33,8 +33,8 @@ def spec(**changes: Any) -> JobSpec:
         },
         "space": {
             "params": {
-                "global_batch_size": {"kind": "choice", "options": [256, 512, 1024, 2048]},
                 "loader_workers": {"kind": "int", "low": 0, "high": 2},
+                "global_batch_size": {"kind": "choice", "options": [256, 512, 1024, 2048]},
             }
         },
         "budget": {"trials": 6},
