@@ -23,6 +23,9 @@ from tuner.errors import StoreError
 WAL_LIMIT_BYTES = 4 * 2**20
 """The write-ahead log is checkpointed once it is longer, and cut to a quarter when it restarts."""
 
+_POLL_S = 0.001
+"""A lock that is waited for is asked for so often; a write takes about as long."""
+
 _PRAGMAS = (
     "foreign_keys = ON",
     "synchronous = FULL",
@@ -128,15 +131,13 @@ class SqliteFile:
 
     def _await_lock(self, descriptor: int) -> None:
         deadline_s = time.monotonic() + self._busy_timeout_s
-        pause_s = 0.0005
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= deadline_s:
                     raise StoreError(self._locked_message()) from None
-                time.sleep(pause_s)
-                pause_s = min(pause_s * 1.5, 0.005)
+                time.sleep(_POLL_S)
             else:
                 return
 

@@ -13,6 +13,7 @@ from storage.memory import MemoryStore
 from storage.sql import SqlStore
 from tests import store_facts as facts
 from tuner.errors import NotFound, StaleLease, StoreError
+from tuner.expression import Value
 from tuner.interfaces import Fact, Store
 from tuner.model import ApplicationState, JobState, Wish
 
@@ -86,7 +87,15 @@ def test_every_noun_comes_back_as_it_was(store: Store) -> None:
 
 
 def test_values_of_parameters_keep_their_types(store: Store) -> None:
-    params = {"a": 1, "b": 1.0, "c": True, "d": "1", "e": "true", "f": False, "g": 0}
+    params: dict[str, Value] = {
+        "a": 1,
+        "b": 1.0,
+        "c": True,
+        "d": "1",
+        "e": "true",
+        "f": False,
+        "g": 0,
+    }
     store.save(facts.job(), replace(facts.trial(), params=params))
     [trial] = store.trials("job-1")
     assert [(n, type(v), v) for n, v in trial.params.items()] == [
@@ -138,7 +147,7 @@ def test_a_loss_that_is_no_number_survives(store: Store) -> None:
 
 def test_a_fact_replaces_the_earlier_one_of_its_identity(store: Store) -> None:
     store.save(*facts.everything())
-    changed = [
+    changed: list[Fact] = [
         replace(facts.job(), state=JobState.SUCCEEDED),
         replace(facts.trial(), reason="again"),
         replace(facts.attempt(), handle="other"),
@@ -185,7 +194,12 @@ def test_saving_nothing_changes_nothing(store: Store) -> None:
 def test_one_bad_fact_leaves_nothing_of_its_save(store: Store, orphan: Fact, missing: str) -> None:
     store.save(*facts.everything())
     before = store.job("job-1")
-    good = [replace(before, message="changed"), facts.trial(7), facts.event(), facts.point(2.0)]
+    good: list[Fact] = [
+        replace(before, message="changed"),
+        facts.trial(7),
+        facts.event(),
+        facts.point(2.0),
+    ]
     with pytest.raises(StoreError, match=missing):
         store.save(*good[:2], orphan, *good[2:])
     assert store.job("job-1") == before
@@ -236,7 +250,9 @@ def test_lists_of_a_job_that_is_not_there_are_empty(store: Store) -> None:
     assert store.trials("job-9") == []
     assert store.attempts("job-9", 0) == []
     assert store.points("job-9", 0, None) == []
-    assert store.plans("job-9") == store.applications("job-9") == store.events("job-9") == []
+    assert store.plans("job-9") == []
+    assert store.applications("job-9") == []
+    assert store.events("job-9") == []
 
 
 def test_trials_and_attempts_come_by_number(store: Store) -> None:
