@@ -66,7 +66,8 @@ def batch_of(gang: Gang) -> int:
 
 def by_batch(gang: Gang) -> FakeOutcome:
     """Larger batches are faster; no noise, so that any moment of stopping measures the same."""
-    return FakeOutcome(samples_per_s=1000.0 + batch_of(gang), noise=0.0, slow_s=0.0)
+    rate = 1000.0 + batch_of(gang)
+    return FakeOutcome(samples_per_s=rate, noise=0.0, slow_s=0.0, duration_s=20.0)
 
 
 class World:
@@ -153,6 +154,8 @@ def essence(plan: Plan) -> object:
         gain_pct=None,
         gain_low_pct=None,
         gain_high_pct=None,
+        payback_samples=None,
+        payback_s=None,
     )
 
 
