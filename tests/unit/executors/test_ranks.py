@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from tests.gangs import make_gang
+from tuner.executors.files import GangFolder
+from tuner.executors.ranks import cores_of, free_port, rank_environ
+from tuner.model import Placement
+
+FOLDER = GangFolder(Path("/gangs/job-0-0"))
+PLACEMENT = Placement(cores=((0, 1), (2,)), gpus=((4,), ()))
+
+
+def test_a_rank_runs_on_its_nodes_cores() -> None:
+    gang = make_gang("k", ("x",), nnodes=2, nproc_per_node=2, placement=PLACEMENT)
+    assert [cores_of(gang, rank) for rank in range(4)] == [(0, 1), (0, 1), (2,), (2,)]
+
+
+def test_a_single_process_runs_on_all() -> None:
+    gang = make_gang("k", ("x",), nnodes=2, per_rank=False, placement=PLACEMENT)
+    assert cores_of(gang, 0) == (0, 1, 2)
+    assert rank_environ(gang, 0, FOLDER, 1, {})["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_what_the_job_says_wins_over_what_is_inherited() -> None:
+    gang = make_gang("k", ("x",), env={"A": "job", "TRIMTAB_LAUNCH_KEY": "forged"})
+    inherited = {"A": "shell", "B": "shell", "OMP_WAIT_POLICY": "ACTIVE"}
+    environ = rank_environ(gang, 0, FOLDER, 1, inherited)
+    assert (environ["A"], environ["B"]) == ("job", "shell")
+    assert environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert environ["TRIMTAB_LAUNCH_KEY"] == "k"
+
+
+def test_without_gpus_the_choice_is_not_touched() -> None:
+    gang = make_gang("k", ("x",), nnodes=2, placement=PLACEMENT)
+    assert "CUDA_VISIBLE_DEVICES" in rank_environ(gang, 0, FOLDER, 1, {})
+    assert "CUDA_VISIBLE_DEVICES" not in rank_environ(gang, 1, FOLDER, 1, {})
+
+
+def test_ports_are_out_of_the_way_of_connections() -> None:
+    assert 15_000 <= free_port() < 32_000

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from tuner.executors.sampling import (
+    GIB,
+    GangMeter,
+    Resident,
+    gang_memory,
+    oom_files,
+    oom_kills,
+    parse_busy_s,
+    parse_status,
+)
+
+
+def test_status_gives_three_kinds_of_memory() -> None:
+    status = (
+        b"Name:\tx\nVmRSS:\t 600 kB\nRssAnon:\t 100 kB\nRssFile:\t 200 kB\nRssShmem:\t 300 kB\n"
+    )
+    assert parse_status(7, status) == Resident(7, 102400, 204800, 307200)
+
+
+def test_a_process_without_memory_holds_none() -> None:
+    assert parse_status(7, b"Name:\tkthreadd\n") == Resident(7, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ([], 0),
+        ([Resident(1, 10, 0, 0), Resident(1, 5, 0, 0)], 15),
+        # Libraries once in all.
+        ([Resident(1, 0, 7, 0), Resident(2, 0, 9, 0)], 9),
+        # A rank and its loaders map the same batches; another rank has its own.
+        ([Resident(1, 0, 0, 4), Resident(1, 0, 0, 3), Resident(2, 0, 0, 5)], 9),
+    ],
+)
+def test_shared_memory_counts_once(readings: list[Resident], expected: int) -> None:
+    assert gang_memory(readings) == expected
+
+
+def test_busy_is_everything_but_idle_and_waiting() -> None:
+    assert parse_busy_s(b"cpu  100 200 300 9999 9999 400 500 600 50 50\n") == pytest.approx(21.0)
+
+
+def test_where_the_kernel_counts_its_kills() -> None:
+    both = "9:name=systemd:/\n4:memory:/a/b\n0::/c\n"
+    assert oom_files(both) == [
+        Path("/sys/fs/cgroup/memory/a/b/memory.oom_control"),
+        Path("/sys/fs/cgroup/c/memory.events"),
+    ]
+    assert oom_files("5:cpu,memory:/x\n") == [Path("/sys/fs/cgroup/memory/x/memory.oom_control")]
+    assert oom_kills() >= 0
+
+
+def test_a_gang_that_has_not_begun_used_nothing() -> None:
+    meter = GangMeter(num_cores=1)
+    assert meter.usage() == {"cpu_s": 0.0}
+    assert meter.memory_gib < 1 / GIB

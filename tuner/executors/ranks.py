@@ -1,0 +1,116 @@
+"""How a rank is started: its words, environment, cores and log."""
+
+import os
+import random
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import chain
+
+from tuner.executors.files import GangFolder
+from tuner.executors.processes import die_with_parent
+from tuner.model import Gang
+from tuner.report import FILE_VARIABLE
+
+KEY_VARIABLE = "TRIMTAB_LAUNCH_KEY"
+
+_PORTS = range(15_000, 32_000)
+"""Below those that the kernel hands to outgoing connections, so that none of them takes it."""
+
+
+def start_rank(
+    gang: Gang, rank: int, folder: GangFolder, environ: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Starts a rank in a session of its own. Raises OSError or SubprocessError.
+
+    Only for a process without threads: the child runs Python before it becomes the rank.
+    """
+    cores = cores_of(gang, rank)
+    missing = sorted(set(cores) - os.sched_getaffinity(0))
+    if missing:
+        raise OSError(f"cores {missing} cannot be used here")
+    log = os.open(folder.log(rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        return subprocess.Popen(
+            gang.command.argv,
+            cwd=gang.command.working_dir,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_settle(cores, os.getpid()),
+        )
+    finally:
+        os.close(log)
+
+
+def _settle(cores: tuple[int, ...], parent: int) -> Callable[[], None]:
+    def settle() -> None:
+        if cores:
+            os.sched_setaffinity(0, cores)
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            # When memory runs out the trial shall go, not the controller.
+            file.write("500")
+        die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return settle
+
+
+def cores_of(gang: Gang, rank: int) -> tuple[int, ...]:
+    """A rank runs on the cores of its node, a single process on all; empty is no pinning."""
+    return _held(gang, gang.placement.cores, rank)
+
+
+def gpus_of(gang: Gang, rank: int) -> tuple[int, ...]:
+    return _held(gang, gang.placement.gpus, rank)
+
+
+def _held(gang: Gang, by_node: tuple[tuple[int, ...], ...], rank: int) -> tuple[int, ...]:
+    if not gang.command.per_rank:
+        return tuple(chain.from_iterable(by_node))
+    node = rank // gang.command.nproc_per_node
+    return by_node[node] if node < len(by_node) else ()
+
+
+def rank_environ(
+    gang: Gang, rank: int, folder: GangFolder, port: int, inherited: Mapping[str, str]
+) -> dict[str, str]:
+    """The whole environment of a rank."""
+    environ = {"OMP_WAIT_POLICY": "PASSIVE", **inherited, "PYTHONUNBUFFERED": "1"}
+    gpus = gpus_of(gang, rank)
+    if gpus:
+        # NVML counts GPUs by bus, CUDA by speed unless told otherwise.
+        environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    if gang.command.per_rank:
+        environ |= _rendezvous(gang, rank, port)
+    environ |= gang.command.env
+    environ[KEY_VARIABLE] = gang.launch_key
+    environ[FILE_VARIABLE] = str(folder.metrics(rank))
+    return environ
+
+
+def _rendezvous(gang: Gang, rank: int, port: int) -> dict[str, str]:
+    node, local_rank = divmod(rank, gang.command.nproc_per_node)
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(gang.command.num_processes),
+        "LOCAL_WORLD_SIZE": str(gang.command.nproc_per_node),
+        "GROUP_RANK": str(node),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on. Raises OSError."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port among 100 tried from {_PORTS.start} to {_PORTS.stop - 1}")

@@ -1,0 +1,133 @@
+"""What a gang takes of the computer: memory, CPU time, and what others took meanwhile."""
+
+import os
+import resource
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tuner.executors.processes import Process
+
+GIB = 2**30
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_SHORTEST_S = 0.2
+"""Shares over less than this say nothing: the kernel counts in ticks of 10 ms."""
+
+
+class Resident(NamedTuple):
+    """The bytes of a process that are in memory."""
+
+    session: int
+    anonymous: int
+    mapped_files: int
+    shared_memory: int
+
+
+def resident(process: Process) -> Resident | None:
+    """None where the process has gone."""
+    try:
+        with open(f"/proc/{process.pid}/status", "rb") as file:
+            return parse_status(process.session, file.read())
+    except OSError:
+        return None
+
+
+def parse_status(session: int, status: bytes) -> Resident:
+    kib = {b"RssAnon": 0, b"RssFile": 0, b"RssShmem": 0}
+    for line in status.splitlines():
+        name, _, rest = line.partition(b":")
+        if name in kib:
+            kib[name] = int(rest.split()[0])
+    return Resident(session, *(1024 * value for value in kib.values()))
+
+
+def gang_memory(readings: Sequence[Resident]) -> int:
+    """Bytes that a gang holds, without counting what is shared again and again.
+
+    Own pages add up. Shared memory counts once per session, which is once per rank: a loader's
+    workers map the same batches as their rank. Mapped files (the libraries) count once in all.
+    Pages that a fork still shares with its parent are counted twice: an upper bound.
+    """
+    shared: dict[int, int] = {}
+    for reading in readings:
+        shared[reading.session] = max(shared.get(reading.session, 0), reading.shared_memory)
+    own = sum(reading.anonymous for reading in readings)
+    return own + sum(shared.values()) + max((r.mapped_files for r in readings), default=0)
+
+
+class GangMeter:
+    """Usage of the descendants of this process, from its making until it is asked."""
+
+    def __init__(self, num_cores: int) -> None:
+        self._num_cores = num_cores
+        self._started_s = time.monotonic()
+        self._machine_started_s = machine_busy_s()
+        self._own_started_s = time.process_time()
+        self._cpu_s = 0.0
+        self._peak_bytes = 0
+        self.memory_gib = 0.0
+        """At the last sample."""
+
+    def sample(self, members: Iterable[Process]) -> None:
+        members = list(members)
+        readings = [reading for m in members if (reading := resident(m)) is not None]
+        held = gang_memory(readings)
+        self.memory_gib = held / GIB
+        self._peak_bytes = max(self._peak_bytes, held)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        living_s = _TICK_S * sum(member.cpu_ticks for member in members)
+        # A process that ended without being waited for takes its time with it: never go back.
+        self._cpu_s = max(self._cpu_s, ended.ru_utime + ended.ru_stime + living_s)
+
+    def usage(self) -> dict[str, float]:
+        """Metric -> value; what is not known yet is absent."""
+        found = {"cpu_s": round(self._cpu_s, 3)}
+        if self._peak_bytes:
+            found["peak_memory_gib"] = round(self._peak_bytes / GIB, 4)
+        elapsed_s = time.monotonic() - self._started_s
+        if elapsed_s < _SHORTEST_S:
+            return found
+        own_s = time.process_time() - self._own_started_s
+        other_s = machine_busy_s() - self._machine_started_s - self._cpu_s - own_s
+        all_s = elapsed_s * (os.cpu_count() or 1)
+        found["other_cpu_pct"] = round(min(max(0.0, 100 * other_s / all_s), 100.0), 2)
+        found["cpu_utilization_pct"] = round(100 * self._cpu_s / (elapsed_s * self._num_cores), 2)
+        return found
+
+
+def machine_busy_s() -> float:
+    """CPU seconds of the whole computer since boot, those that a hypervisor stole included."""
+    with open("/proc/stat", "rb") as file:
+        return parse_busy_s(file.readline())
+
+
+def parse_busy_s(line: bytes) -> float:
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
+    return _TICK_S * (user + nice + system + irq + softirq + steal)
+
+
+def oom_kills() -> int:
+    """Kills so far by the kernel for want of memory: in this cgroup, or else on the computer."""
+    cgroup = Path("/proc/self/cgroup").read_text(encoding="utf-8")
+    for path in (*oom_files(cgroup), Path("/proc/vmstat")):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError:
+            continue
+        counts = [line.split()[1] for line in text.splitlines() if line.startswith("oom_kill ")]
+        if counts:
+            return int(counts[0])
+    return 0
+
+
+def oom_files(cgroup: str) -> list[Path]:
+    """Where the kernel counts, from `/proc/self/cgroup`: version 1 and version 2."""
+    found = []
+    for line in cgroup.splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            found.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
+        elif number == "0":
+            found.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
+    return found

@@ -1,0 +1,270 @@
+"""The supervisor of one gang: `python -m tuner.executors.supervisor FOLDER`.
+
+It leaves its caller, starts the ranks of `request.json` once and never again, watches them, ends
+them with every descendant, and says how it went in `exit.json`. When nobody touches the lease it
+ends the gang by itself. Told to end by SIGTERM (the computer shuts down) it ends the gang and says
+nothing: whoever asks then finds the gang lost. Standard library only.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+from tuner.errors import ExecutorError
+from tuner.executors import files, processes, sampling
+from tuner.executors.files import GangExit, GangFolder
+from tuner.executors.nvml import GpuMeter
+from tuner.executors.processes import Process
+from tuner.executors.ranks import free_port, rank_environ, start_rank
+from tuner.executors.spool import Spool
+from tuner.model import Gang, RankExit
+
+TURN_S = 0.05
+SAMPLE_S = 0.3
+SAMPLE_SHARE = 30
+"""Looking at all processes takes at most one part in so many of a core."""
+SNAPSHOT_S = 1.0
+FAILED_RANK_GRACE_S = 1.0
+"""Others get so long after a rank failed, to say what they saw."""
+TERM_GRACE_S = 5.0
+LEFTOVER_GRACE_S = 1.0
+"""Helpers of ranks that all ended well get so long to end by themselves."""
+KILL_LIMIT_S = 10.0
+GPU_LIMIT_S = 1.0
+PUBLISH_LIMIT_S = 60.0
+LOCK_LIMIT_S = 5.0
+
+
+class Supervision:
+    """One gang from its start to its end."""
+
+    def __init__(self, folder: GangFolder, gang: Gang) -> None:
+        self._folder = folder
+        self._gang = gang
+        self._ranks: dict[int, subprocess.Popen[bytes]] = {}
+        self._exits: dict[int, int | None] = {}
+        self._first_failed: int | None = None
+        self._failed_s = 0.0
+        self._reason = ""
+        self._terminated = False
+        self._lease = (0, time.monotonic())
+        self._sample_due_s = 0.0
+        self._snapshot_due_s = 0.0
+        self._oom_kills = sampling.oom_kills()
+        streams = chain.from_iterable(
+            (Spool(folder.log(rank), dated=True), Spool(folder.metrics(rank), dated=False))
+            for rank in range(gang.command.num_processes)
+        )
+        self._spools = tuple(streams)
+        cores = set(chain.from_iterable(gang.placement.cores))
+        self._meter = sampling.GangMeter(len(cores) or len(os.sched_getaffinity(0)))
+        self._started_s = time.monotonic()
+
+    def run(self) -> None:
+        """Returns when nothing of the gang is left, or nothing more can be done about it."""
+        signal.signal(signal.SIGTERM, self._terminate)
+        self._reason = self._stop_reason()
+        if not self._reason:
+            self._start()
+        # Only now: the ranks would inherit the blocked signal, and the fork must know no thread.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        gpus = GpuMeter(sorted(set(chain.from_iterable(self._gang.placement.gpus))))
+        while not self._reason:
+            self._turn(gpus)
+            self._reason = self._verdict()
+        self._tear_down(gpus)
+        gpus.close(GPU_LIMIT_S)
+        if not self._terminated:
+            self._publish(gpus)
+
+    def _terminate(self, *_: object) -> None:
+        self._terminated = True
+
+    def _start(self) -> None:
+        files.publish(self._folder.started, {"started_s": self._started_s})
+        port = free_port()
+        for rank in range(self._gang.command.num_processes):
+            environ = rank_environ(self._gang, rank, self._folder, port, os.environ)
+            try:
+                self._ranks[rank] = start_rank(self._gang, rank, self._folder, environ)
+            except (OSError, subprocess.SubprocessError) as error:
+                self._note_not_started(rank, error)
+                return
+
+    def _note_not_started(self, rank: int, error: Exception) -> None:
+        self._first_failed, self._reason = rank, "rank_failed"
+        with suppress(OSError), open(self._folder.log(rank), "a", encoding="utf-8") as log:
+            log.write(f"trimtab: rank {rank} cannot be started: {error}\n")
+
+    def _turn(self, gpus: GpuMeter) -> None:
+        """Waits a moment, less when a child ends, and looks at everything."""
+        signal.sigtimedwait([signal.SIGCHLD], TURN_S)
+        self._reap()
+        now_s = time.monotonic()
+        for spool in self._spools:
+            spool.note(now_s)
+        if now_s >= self._sample_due_s:
+            self._sample()
+        if now_s >= self._snapshot_due_s:
+            self._snapshot_due_s = now_s + SNAPSHOT_S
+            with suppress(OSError):
+                usage = self._meter.usage() | gpus.usage()
+                files.publish(self._folder.usage, usage, durable=False)
+
+    def _sample(self) -> None:
+        began_s = time.monotonic()
+        self._meter.sample(self._members())
+        ended_s = time.monotonic()
+        self._sample_due_s = ended_s + max(SAMPLE_S, SAMPLE_SHARE * (ended_s - began_s))
+
+    def _members(self) -> list[Process]:
+        return processes.descendants(os.getpid(), processes.everyone())
+
+    def _reap(self) -> None:
+        """Waits for whatever has ended: ranks, and orphans that came to this process."""
+        ended: dict[int, int] = {}
+        with suppress(ChildProcessError):
+            while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
+                ended[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
+        for rank, process in self._ranks.items():
+            if process.pid in ended:
+                self._exits[rank] = process.returncode = ended[process.pid]
+        self._blame([rank for rank, p in self._ranks.items() if p.pid in ended])
+
+    def _blame(self, ranks: list[int]) -> None:
+        """The first to fail is the cause. Of several at once it is one that a signal ended: the
+        others tend to report that their peer has gone."""
+        failed = [rank for rank in ranks if self._exits[rank]]
+        if failed and self._first_failed is None and not self._reason:
+            self._first_failed = min(failed, key=lambda rank: ((self._exits[rank] or 0) > 0, rank))
+            self._failed_s = time.monotonic()
+
+    def _verdict(self) -> str:
+        """Why the gang ends now; empty while it goes on."""
+        now_s = time.monotonic()
+        if self._terminated:
+            return "terminated"
+        if self._first_failed is not None and (
+            len(self._exits) == len(self._ranks) or now_s - self._failed_s >= FAILED_RANK_GRACE_S
+        ):
+            return "rank_failed"
+        if len(self._exits) == len(self._ranks):
+            return "exited"
+        limit_gib = self._gang.memory_limit_gib
+        if limit_gib is not None and self._meter.memory_gib > limit_gib:
+            return "memory_limit"
+        return self._stop_reason() or self._lease_reason(now_s)
+
+    def _stop_reason(self) -> str:
+        try:
+            return self._folder.stop.read_text(encoding="utf-8") or "stopped"
+        except OSError:
+            return ""
+
+    def _lease_reason(self, now_s: float) -> str:
+        # A change is what counts, so the clock on the wall may jump as it likes.
+        try:
+            touched = self._folder.lease.stat().st_mtime_ns
+        except OSError:
+            touched = 0
+        if touched != self._lease[0]:
+            self._lease = (touched, now_s)
+        return "controller_lost" if now_s - self._lease[1] > self._gang.lease_s else ""
+
+    def _tear_down(self, gpus: GpuMeter) -> None:
+        if self._reason == "exited":
+            self._wait_until_gone(LEFTOVER_GRACE_S, gpus)
+        elif self._reason != "memory_limit":
+            self._send(signal.SIGTERM)
+            self._wait_until_gone(TERM_GRACE_S, gpus)
+        deadline_s = time.monotonic() + KILL_LIMIT_S
+        while self._send(signal.SIGKILL) and time.monotonic() < deadline_s:
+            self._turn(gpus)
+
+    def _send(self, what: signal.Signals) -> int:
+        """Signals every descendant, in its own session or not; how many there were."""
+        members = self._members()
+        for member in members:
+            processes.send(member, what)
+        return len(members)
+
+    def _wait_until_gone(self, limit_s: float, gpus: GpuMeter) -> None:
+        deadline_s = time.monotonic() + limit_s
+        while self._members() and time.monotonic() < deadline_s:
+            self._turn(gpus)
+
+    def _publish(self, gpus: GpuMeter) -> None:
+        elapsed_s = time.monotonic() - self._started_s
+        self._meter.sample([])
+        for spool in self._spools:
+            spool.note(time.monotonic(), last=True)
+        ranks = range(self._gang.command.num_processes)
+        ended = GangExit(
+            reason=self._reason,
+            elapsed_s=round(elapsed_s, 6),
+            ranks=tuple(RankExit(rank=rank, exit_code=self._exits.get(rank)) for rank in ranks),
+            first_failed_rank=self._first_failed,
+            oom_kills=max(0, sampling.oom_kills() - self._oom_kills),
+            usage=self._meter.usage() | gpus.usage(),
+        )
+        deadline_s = time.monotonic() + PUBLISH_LIMIT_S
+        while not self._is_published(ended) and time.monotonic() < deadline_s:
+            time.sleep(1)
+
+    def _is_published(self, ended: GangExit) -> bool:
+        try:
+            files.write_exit(self._folder, ended)
+        except OSError as error:
+            print(f"trimtab: {error}", file=sys.stderr)  # noqa: T201
+            return False
+        return True
+
+
+def take_lock(folder: GangFolder) -> int | None:
+    """A descriptor that holds the folder; None where another supervisor lives there."""
+    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    deadline_s = time.monotonic() + LOCK_LIMIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            other = processes.read_identity(folder.supervisor)
+            if (other is not None and other.is_alive) or time.monotonic() > deadline_s:
+                os.close(descriptor)
+                return None
+        time.sleep(TURN_S)
+
+
+def main(path: str) -> None:
+    """Returns, in the process that was started, once the supervisor has said who it is."""
+    folder = GangFolder(Path(path).resolve())
+    gang = files.read_gang(folder)
+    if gang is None:
+        raise ExecutorError(f"{folder.request} is missing or damaged")
+    # The lock passes on to the child with the descriptor, without a gap.
+    if take_lock(folder) is None or folder.started.exists() or folder.exit.exists():
+        return
+    ready, told = os.pipe()
+    if os.fork():
+        os.close(told)
+        os.read(ready, 1)
+        return
+    os.setsid()
+    processes.become_subreaper()
+    processes.write_identity(folder.supervisor)
+    os.close(told)
+    os.close(ready)
+    Supervision(folder, gang).run()
+    # A thread may hang in a driver: do not wait for it.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
