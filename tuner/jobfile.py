@@ -56,7 +56,7 @@ def load_job_file(path: Path) -> JobSpec:
         remedy = "give the path of a job file; `trimtab init` writes one"
         problem = Problem(field="(file)", message=f"cannot be read: {reason}", remedy=remedy)
         raise InvalidJob([problem], str(path)) from error
-    return _resolved(load_job(text, str(path)), path.absolute().parent)
+    return resolved(load_job(text, str(path)), path.absolute().parent)
 
 
 def job_schema() -> dict[str, object]:
@@ -95,7 +95,8 @@ def _schema() -> dict[str, Any]:
     }
 
 
-def _resolved(spec: JobSpec, folder: Path) -> JobSpec:
+def resolved(spec: JobSpec, folder: Path) -> JobSpec:
+    """The job with every relative path taken from a folder."""
     working_dir = _absolute(spec.workload.working_dir or ".", folder)
     workload = replace(spec.workload, working_dir=working_dir)
     target = spec.apply.target

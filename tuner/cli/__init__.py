@@ -1,0 +1,1 @@
+"""The command line: parses, calls one method of `tuner.service`, prints."""

@@ -1,0 +1,171 @@
+"""`trimtab plan ...`, `apply`, `rollback` and `start`."""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tuner.cli import exits, output, report, session, text, watch
+from tuner.cli.jobs import latest_application
+from tuner.cli.output import Format, FormatOption
+from tuner.model import Application, ApplicationState, Gang, Plan
+
+if TYPE_CHECKING:
+    from tuner.service import Service
+
+app = typer.Typer(help="What is worth applying, with its evidence.", no_args_is_help=True)
+
+PlanRef = Annotated[str, typer.Argument(metavar="PLAN", help="Id, unique prefix of one, or @last.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+SettleOption = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="Give up waiting after this.")
+]
+
+
+@app.command("list")
+def list_plans(
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="JOB", help="Only the plans of this job.")
+    ] = None,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """List plans, the latest last."""
+    with session.open_service() as service:
+        plans = service.plans(job)
+        output.show_all(plans, form, lambda: _table(service, plans))
+
+
+def _table(service: "Service", plans: Sequence[Plan]) -> output.Table:
+    rows = []
+    for plan in plans:
+        application = latest_application(service, plan)
+        rows.append(
+            (
+                plan.id,
+                service.job(plan.job_id).name,
+                plan.verdict,
+                report.gain_range(plan),
+                str(plan.trial_number),
+                application.state if application else "-",
+                text.ago(plan.created_at),
+            )
+        )
+    columns = ("ID", "Job", "Verdict", "Gain", "Trial", "Applied", "Created")
+    return output.Table(columns=columns, rows=rows, right=frozenset({"Trial"}))
+
+
+@app.command()
+def get(ref: PlanRef = "@last", form: FormatOption = Format.TABLE) -> None:
+    """Show one plan: what it gains, why, its pairs and its launch command."""
+    with session.open_service() as service:
+        plan = service.plan(ref)
+        job = service.job(plan.job_id)
+        application = latest_application(service, plan)
+        output.show_one(plan, form, lambda: report.plan_details(job, plan, application))
+
+
+@app.command()
+def diff(ref: PlanRef = "@last", form: FormatOption = Format.TABLE) -> None:
+    """Show what a plan changes: against the baseline, and against what is on its target now."""
+    with session.open_service() as service:
+        plan = service.plan(ref)
+        there = on_target(service, plan)
+    rows = _diff_rows(plan, there)
+    if form is not Format.TABLE:
+        output.print_data(rows, form)
+        return
+    if there is None:
+        session.narrate("Nothing that Trimtab put there is on the target.")
+    elif there.id == plan.id:
+        session.narrate("This plan is on the target.")
+    columns = ("Parameter", "Baseline", "On target", "Plan")
+    cells = [tuple(str(cell) for cell in _diff_cells(row, there)) for row in rows]
+    output.print_table(output.Table(columns=columns, rows=cells))
+
+
+def on_target(service: "Service", plan: Plan) -> Plan | None:
+    """The plan that was applied last to the target of this plan's job."""
+    target = service.job(plan.job_id).spec.apply.target
+    if target is None:
+        return None
+    in_force = [
+        application
+        for application in service.applications()
+        if application.target_path == target.path and application.state is ApplicationState.APPLIED
+    ]
+    return service.plan(in_force[-1].plan_id) if in_force else None
+
+
+def _diff_rows(plan: Plan, there: Plan | None) -> list[dict[str, object]]:
+    """Parameters that differ between the plan and either of the other two."""
+    present = there.params if there is not None else {}
+    names = list(dict.fromkeys([*plan.baseline_params, *plan.params, *present]))
+    rows: list[dict[str, object]] = []
+    for name in names:
+        new, default = plan.params.get(name), plan.baseline_params.get(name)
+        current = present.get(name)
+        if new != default or (there is not None and new != current):
+            rows.append({"param": name, "baseline": default, "on_target": current, "plan": new})
+    return rows
+
+
+def _diff_cells(row: dict[str, object], there: Plan | None) -> list[object]:
+    dashed = ["-" if item is None else item for item in row.values()]
+    if there is None:
+        dashed[2] = "(nothing)"
+    return dashed
+
+
+def apply(ref: PlanRef, yes: YesOption = False, timeout: SettleOption = 120) -> None:
+    """Put a plan on its target."""
+    with session.open_service() as service:
+        plan = service.plan(ref)
+        target = service.job(plan.job_id).spec.apply.target
+        where = target.path if target is not None else "its target"
+        session.confirm(f"Apply {plan.id} ({plan.verdict}, {_gain(plan)}) to {where}?", yes=yes)
+        application = service.apply(plan.id, actor=session.actor())
+        _finish(watch.settle(service, application, timeout))
+
+
+def _gain(plan: Plan) -> str:
+    return f"gain {report.gain_range(plan)}"
+
+
+def rollback(
+    ref: Annotated[
+        str | None,
+        typer.Argument(metavar="[APPLICATION]", help="Id; the one in force last by itself."),
+    ] = None,
+    yes: YesOption = False,
+    timeout: SettleOption = 120,
+) -> None:
+    """Put back what was on the target before a plan was applied."""
+    with session.open_service() as service:
+        what = f"application {ref}" if ref else "the latest application"
+        session.confirm(f"Roll back {what}?", yes=yes)
+        application = service.rollback(ref, actor=session.actor())
+        _finish(watch.settle(service, application, timeout))
+
+
+def _finish(application: Application) -> None:
+    message = f": {application.message}" if application.message else ""
+    state = f"{application.id} {application.state}{message}"
+    typer.echo(f"{state} ({application.target_kind} {application.target_path})")
+    if application.state is ApplicationState.FAILED:
+        raise typer.Exit(exits.NOT_APPLIED)
+
+
+def start(
+    plan_file: Annotated[Path, typer.Argument(metavar="PLAN_FILE", help="As `apply` wrote it.")],
+) -> None:
+    """Run a job in the foreground exactly as a plan file says; ends with the job's exit code."""
+    from tuner.executors.foreground import run_in_foreground
+    from tuner.targets.file import read_plan_file
+
+    command, placement, plan_hash = read_plan_file(plan_file)
+    key = f"start-{plan_hash[:12]}-{uuid.uuid4().hex[:8]}"
+    session.narrate(f"plan {plan_hash[:12]}: {report.shell_words(command)}")
+    gang = Gang(launch_key=key, command=command, placement=placement)
+    raise typer.Exit(run_in_foreground(gang, session.home() / "starts" / key))
