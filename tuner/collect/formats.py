@@ -102,16 +102,13 @@ def torchtitan(line: str) -> Readings | None:
     return _named(match) if match else None
 
 
-_DICT = re.compile(r"\{'.*\}")
-
-
 def hf_trainer(line: str) -> Readings | None:
     """Hugging Face Trainer: its bar, and its dictionaries (numbers in v4, quoted ones in v5)."""
-    match = _DICT.search(line)
-    if match is None:
+    start, end = line.find("{'"), line.rfind("}")
+    if not 0 <= start < end:
         return tqdm(line)
     try:
-        data = ast.literal_eval(match[0])
+        data = ast.literal_eval(line[start : end + 1])
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     found = readings((str(n), v) for n, v in data.items() if isinstance(v, str | int | float))
