@@ -38,8 +38,8 @@ class Workload:
     name: str | None = None
     """A workload of the package `workloads`, e.g. `dlrm`; every parameter becomes `--parameter=value`."""
     command: tuple[str, ...] | None = None
-    """Any command as a list of words; `${parameter}` is replaced, and `${python}` by the Python that
-    Trimtab runs with. A word whose parameter does not apply is left out. No shell reads it."""
+    """Any command as a list of words; `${parameter}` is replaced, and `${python}` by the Python
+    that Trimtab runs with. A word whose parameter does not apply is left out. No shell reads it."""
     args: dict[str, Value] = field(default_factory=dict)
     """Fixed options of a named workload, added as `--option=value`."""
     env: dict[str, str] = field(default_factory=dict)
