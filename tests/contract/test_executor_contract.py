@@ -237,8 +237,8 @@ def test_a_gang_without_controller_ends_by_itself(bench: Bench) -> None:
 
 
 def test_polling_keeps_a_gang_alive(bench: Bench) -> None:
-    handle = bench.executor.launch(gang(LASTS, lease_s=1.0))
-    for _ in range(20):
+    handle = bench.executor.launch(gang(LASTS, lease_s=2.0))
+    for _ in range(30):
         bench.sleep(0.1)
         assert bench.executor.poll(handle).state is not RunState.EXITED
 

@@ -230,6 +230,8 @@ time.sleep(600)
     wait_for_text(tmp_path / "up")
     assert len(left_of(root)) == 2
     os.kill(supervisor_pid(GangFolder(root / handle)), signal.SIGKILL)
+    # The rank goes even when nobody asks, the grandchild when somebody does.
+    wait_for(lambda: len(left_of(root)) == 1, limit_s=5)
     status = wait_for_end(executor, handle)
     assert (status.state, status.reason) == (RunState.LOST, "its supervisor died")
     wait_for(lambda: not left_of(root), limit_s=5)
@@ -248,8 +250,8 @@ def test_the_same_key_elsewhere_is_left_alone(
     wait_for(lambda: left_of(root) and left_of(tmp_path / "elsewhere"))
     os.kill(supervisor_pid(GangFolder(root / "job-0-0")), signal.SIGKILL)
     assert wait_for_end(executor, "job-0-0").state is RunState.LOST
-    assert elsewhere.poll("job-0-0").state is RunState.RUNNING
-    end_everything(elsewhere, tmp_path / "elsewhere")
+    elsewhere.stop("job-0-0", "enough")
+    assert wait_for_end(elsewhere, "job-0-0").ranks == (RankExit(rank=0, exit_code=-15),)
 
 
 def test_a_gang_from_before_a_restart_of_the_computer_is_lost(
@@ -304,5 +306,5 @@ for _ in range(4):
     lines = log.data.decode().splitlines()
     for number, line in enumerate(lines):
         second = next(s for offset, s in log.marks if offset >= 17 * (number + 1))
-        assert 0 <= second - float(line) < 0.25
+        assert 0 <= second - float(line) < 0.5
     assert len(lines) == 4

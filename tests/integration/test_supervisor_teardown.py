@@ -201,6 +201,12 @@ subprocess.run([sys.executable, "-S", "-c", {burn!r}])
     assert not [name for name in status.usage if "gpu" in name or "energy" in name]
 
 
+def test_a_gang_too_short_to_be_sampled_is_counted(executor: LocalExecutor) -> None:
+    code = "import time\nwhile time.process_time() < 0.2: pass"
+    status = wait_for_end(executor, executor.launch(make_gang("job-0-0", python(code))))
+    assert status.usage["cpu_s"] >= 0.2
+
+
 def test_usage_is_known_before_the_end(executor: LocalExecutor) -> None:
     held = "held = bytearray(64 * 2**20)\nimport time\ntime.sleep(600)"
     handle = executor.launch(make_gang("job-0-0", python(held)))

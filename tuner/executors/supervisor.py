@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -135,15 +136,9 @@ class Supervision:
         for rank, process in self._ranks.items():
             if process.pid in ended:
                 self._exits[rank] = process.returncode = ended[process.pid]
-        self._blame([rank for rank, p in self._ranks.items() if p.pid in ended])
-
-    def _blame(self, ranks: list[int]) -> None:
-        """The first to fail is the cause. Of several at once it is one that a signal ended: the
-        others tend to report that their peer has gone."""
-        failed = [rank for rank in ranks if self._exits[rank]]
-        if failed and self._first_failed is None and not self._reason:
-            self._first_failed = min(failed, key=lambda rank: ((self._exits[rank] or 0) > 0, rank))
-            self._failed_s = time.monotonic()
+        first = first_cause({r: self._exits[r] for r, p in self._ranks.items() if p.pid in ended})
+        if first is not None and self._first_failed is None and not self._reason:
+            self._first_failed, self._failed_s = first, time.monotonic()
 
     def _verdict(self) -> str:
         """Why the gang ends now; empty while it goes on."""
@@ -224,6 +219,15 @@ class Supervision:
             print(f"trimtab: {error}", file=sys.stderr)  # noqa: T201
             return False
         return True
+
+
+def first_cause(exits: Mapping[int, int | None]) -> int | None:
+    """Which of the ranks that ended at the same time was the cause; None where all ended well.
+
+    One that a signal ended: the others tend to report that their peer has gone.
+    """
+    failed = {rank: code for rank, code in exits.items() if code}
+    return min(failed, key=lambda rank: (failed[rank] > 0, rank), default=None)
 
 
 def take_lock(folder: GangFolder) -> int | None:
