@@ -15,7 +15,9 @@ VERSION_TABLE = "trimtab_version"
 
 def bring_up(database: SqliteFile) -> None:
     """Migrates an older (or empty) database; raises StoreError for a newer one."""
-    if _is_at_head(database.path, version(database)):
+    with database.read() as connection:
+        version = stored_version(connection)
+    if _is_at_head(database.path, version):
         return
     with database.migrate() as connection:
         # Another process may have migrated it while this one waited for the lock.
@@ -23,13 +25,8 @@ def bring_up(database: SqliteFile) -> None:
             migrate(connection, HEAD)
 
 
-def version(database: SqliteFile) -> str | None:
-    """The version of a database; None where it is empty."""
-    with database.read() as connection:
-        return stored_version(connection)
-
-
 def stored_version(connection: Connection) -> str | None:
+    """The version of a database; None where it is empty."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     versions = table(VERSION_TABLE, column("version_num", String))

@@ -7,11 +7,12 @@ SQLite makes when the last connection closes needs the file for itself, so it me
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -19,6 +20,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tuner.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 WAL_LIMIT_BYTES = 4 * 2**20
 """The write-ahead log is checkpointed once it is longer, and cut to a quarter when it restarts."""
@@ -108,9 +111,13 @@ class SqliteFile:
             )
 
     def _checkpoint(self) -> None:
-        # Passive: it never waits for readers. What they still need is left for the next time.
-        with self._engine.connect() as connection:
-            _pragma(connection, "wal_checkpoint(PASSIVE)")
+        # Passive: it never waits for readers. What they still need is left for the next time, as
+        # is everything where it fails: what was written is durable already.
+        try:
+            with self._engine.connect() as connection:
+                _pragma(connection, "wal_checkpoint(PASSIVE)")
+        except (sqlite3.Error, SQLAlchemyError) as error:
+            log.warning("the checkpoint of %s is put off: %s", self.path, error)
 
     def _wal_bytes(self) -> int:
         try:
@@ -127,6 +134,8 @@ class SqliteFile:
             self._await_lock(descriptor)
             yield
         finally:
+            # Closing alone would leave the lock with a child that was forked meanwhile.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def _await_lock(self, descriptor: int) -> None:
@@ -153,8 +162,14 @@ class SqliteFile:
             raise StoreError(self._message(error.orig)) from error
         except sqlite3.Error as error:
             raise StoreError(self._message(error)) from error
-        except (SQLAlchemyError, OSError, ValueError, LookupError) as error:
-            raise StoreError(f"the store {self.path}: {error}") from error
+        except (SQLAlchemyError, OSError) as error:
+            cause = getattr(error, "orig", error)
+            raise StoreError(f"the store {self.path}: {cause}") from error
+        except (ValueError, LookupError) as error:
+            raise StoreError(
+                f"the store {self.path} holds what this version cannot read; "
+                f"upgrade trimtab, or restore a copy: {error}"
+            ) from error
 
     def _message(self, error: BaseException | None) -> str:
         name = str(getattr(error, "sqlite_errorname", ""))
@@ -168,7 +183,10 @@ class SqliteFile:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # Made without being opened: closing a descriptor of the file would drop every lock that
+    # SQLite holds on it in this process.
+    with suppress(FileExistsError):
+        os.mknod(path, 0o600)
 
 
 def _engine(path: Path, busy_timeout_s: float) -> Engine:

@@ -85,6 +85,23 @@ except StoreError as error:
     print(number, error)
 """
 
+GROW = """
+import resource, sys
+from dataclasses import replace
+from storage.sql import SqlStore
+from tests import store_facts as facts
+from tuner.errors import StoreError
+store = SqlStore(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (6 * 2**20, 6 * 2**20))
+long = replace(facts.event(), detail="x" * (9 * 2**19))
+store.save(long)
+store.save(long)
+try:
+    store.save(long)
+except StoreError as error:
+    print(error)
+"""
+
 
 def start(script: str, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
@@ -118,7 +135,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_people_and_a_controller_write_at_once(path: Path) -> None:
-    trials, wishes = 150, 100
+    trials, wishes = 100, 80
     processes = [start(CONTROLLER, path, trials), *(start(PEOPLE, path, wishes) for _ in range(2))]
     store = SqlStore(path)
     while any(process.poll() is None for process in processes):
@@ -145,8 +162,8 @@ def test_a_writer_killed_in_the_middle_leaves_whole_saves(path: Path, kill: int)
     acknowledged = [int(writer.stdout.readline()) for _ in range(3 + 5 * kill)]
     time.sleep(0.003 * kill)  # another place in the transaction each time; none is waited for
     os.kill(writer.pid, signal.SIGKILL)
-    rest, _ = writer.communicate(timeout=20)
-    acknowledged += [int(line) for line in rest.split()]
+    acknowledged += [int(line) for line in writer.stdout.read().split()]
+    writer.communicate(timeout=20)
     store = SqlStore(path, busy_timeout_s=2.0)
     numbers = [trial.number for trial in store.trials("job-1")]
     assert numbers == list(range(len(numbers)))
@@ -167,6 +184,29 @@ def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:
     store.save(facts.trial(int(saved)))
     store.close()
     assert_sound(path)
+
+
+def test_a_disk_too_full_for_a_checkpoint_still_takes_what_fits(path: Path) -> None:
+    # The second fits into the log but not into the database; the third fits nowhere.
+    writer = start(GROW, path)
+    out, err = writer.communicate(timeout=50)
+    assert writer.returncode == 0, err
+    assert "the disk" in out
+    assert "checkpoint" in err
+    store = SqlStore(path)
+    assert [len(event.detail) for event in store.events()] == [9 * 2**19] * 2
+    store.close()
+    assert_sound(path)
+
+
+def test_two_stores_of_one_process_keep_their_locks(path: Path) -> None:
+    first = SqlStore(path)
+    first.jobs()
+    SqlStore(path).close()
+    # Another process that closes last would delete the log under the first store.
+    finish(start(OPEN, path))
+    assert path.with_name(f"{path.name}-wal").exists()
+    first.close()
 
 
 def test_several_processes_create_it_at_once(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_its_place(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="Is a directory"):
+    with pytest.raises(StoreError, match="unable to open database file: it cannot be opened"):
         SqlStore(tmp_path)
 
 
@@ -178,8 +178,15 @@ def test_a_row_that_cannot_be_read(store: SqlStore, path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE jobs SET spec = '{}'")
     connection.close()
-    with pytest.raises(StoreError, match=r"trimtab\.db.*\n.*"):
+    with pytest.raises(StoreError, match=r"cannot read; upgrade trimtab.*JobSpec"):
         store.job("job-1")
+
+
+def test_a_moment_without_a_time_zone_is_refused_whole(store: SqlStore) -> None:
+    bare = replace(facts.job("job-2"), created_at=facts.START.replace(tzinfo=None))
+    with pytest.raises(StoreError, match=r"has no time zone$"):
+        store.save(facts.job(), bare)
+    assert store.jobs() == []
 
 
 def test_a_closed_store_says_so(store: SqlStore) -> None:
