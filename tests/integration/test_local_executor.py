@@ -187,6 +187,8 @@ from pathlib import Path
 from tuner.executors import files
 from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
+
+pytestmark = pytest.mark.slow
 print("ready", flush=True)
 LocalExecutor(Path(sys.argv[1])).launch(files.read_gang(GangFolder(Path(sys.argv[2]))))
 print("launched", flush=True)

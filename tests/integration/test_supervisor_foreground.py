@@ -18,6 +18,8 @@ from pathlib import Path
 from tuner.executors import files
 from tuner.executors.files import GangFolder
 from tuner.executors.foreground import run_in_foreground
+
+pytestmark = pytest.mark.slow
 sys.exit(run_in_foreground(files.read_gang(GangFolder(Path(sys.argv[1]))), Path(sys.argv[2])))
 """
 

@@ -13,7 +13,10 @@ from tests.gangs import end_everything, make_gang, python, wait_for_end
 from tuner.executors.local import LocalExecutor
 from tuner.model import Gang, Placement
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc"),
+]
 
 # Two GPUs. Each energy reading adds 500 mJ; GPU 1 knows no power where NO_POWER is defined.
 SOURCE = r"""

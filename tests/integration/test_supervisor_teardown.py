@@ -23,6 +23,8 @@ from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
 from tuner.model import RunState
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
