@@ -27,6 +27,8 @@ from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
 from tuner.model import Placement, RankExit, RunState
 
+pytestmark = pytest.mark.slow
+
 TELL = """
 import json, os
 print(json.dumps({"env": dict(os.environ), "cores": sorted(os.sched_getaffinity(0)),
@@ -187,8 +189,6 @@ from pathlib import Path
 from tuner.executors import files
 from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
-
-pytestmark = pytest.mark.slow
 print("ready", flush=True)
 LocalExecutor(Path(sys.argv[1])).launch(files.read_gang(GangFolder(Path(sys.argv[2]))))
 print("launched", flush=True)

@@ -12,14 +12,14 @@ from tests.gangs import left_of, make_gang, python, wait_for, wait_for_text
 from tuner.executors import files
 from tuner.model import Gang
 
+pytestmark = pytest.mark.slow
+
 RUN = """
 import sys
 from pathlib import Path
 from tuner.executors import files
 from tuner.executors.files import GangFolder
 from tuner.executors.foreground import run_in_foreground
-
-pytestmark = pytest.mark.slow
 sys.exit(run_in_foreground(files.read_gang(GangFolder(Path(sys.argv[1]))), Path(sys.argv[2])))
 """
 
