@@ -1,1 +1,1 @@
-"""Trimtab: measures real trials of a job, searches its configurations, proves and applies the best."""
+"""Trimtab: measures real trials of a job, searches configurations, proves and applies the best."""

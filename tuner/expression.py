@@ -1,4 +1,4 @@
-"""Small expressions over parameters: `nnodes * threads_per_rank <= 2`, `shard_strategy != "row_wise"`.
+"""Small expressions over parameters, e.g. `nnodes * threads_per_rank <= 2`.
 
 Parsed by `ast` and evaluated by hand: names, numbers, strings, lists, arithmetic, comparisons,
 `and`, `or`, `not`, `in`. Nothing can be called and no attribute can be read.
@@ -67,7 +67,7 @@ def names(text: str) -> frozenset[str]:
 
 
 def evaluate(text: str, params: Mapping[str, Value]) -> object:
-    """The value of an expression. Raises ValueError on a bad expression, KeyError on an unknown name."""
+    """The value of an expression. Raises ValueError where it is bad, KeyError on unknown names."""
     try:
         return _value(_parse(text), params)
     except (TypeError, ZeroDivisionError) as error:
@@ -90,18 +90,23 @@ def _value(node: ast.expr, params: Mapping[str, Value]) -> object:
             return params[name]
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             return [_value(element, params) for element in elements]
+        case ast.BinOp(left=left, op=op, right=right):
+            return _BINARY[type(op)](_value(left, params), _value(right, params))
+        case ast.Compare():
+            return _compared(node, params)
+    return _logical(node, params)
+
+
+def _logical(node: ast.expr, params: Mapping[str, Value]) -> object:
+    match node:
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return not _value(operand, params)
         case ast.UnaryOp(operand=operand):
             return operator.neg(_value(operand, params))  # type: ignore[arg-type]
-        case ast.BinOp(left=left, op=op, right=right):
-            return _BINARY[type(op)](_value(left, params), _value(right, params))
         case ast.BoolOp(op=ast.And(), values=values):
             return all(_value(value, params) for value in values)
         case ast.BoolOp(values=values):
             return any(_value(value, params) for value in values)
-        case ast.Compare():
-            return _compared(node, params)
     raise ValueError(f"{ast.dump(node)} is not allowed")
 
 

@@ -103,7 +103,8 @@ def read(records: Sequence[Record]) -> Reading:
         by_rank[record.rank].append(record)
     tracks = [t for t in map(_track, by_rank.values()) if len(t.times) >= 2]
     series = _series(tracks) if tracks else None
-    throughput = _rate(series) if series else _stated_rate(records)
+    counted = series is not None and any(series.rates)
+    throughput = _rate(series) if series and counted else _stated_rate(records)
     values, intervals = _values(records, throughput)
     stepping = [r for r in records if r.steps > 0]
     return Reading(
@@ -118,7 +119,7 @@ def read(records: Sequence[Record]) -> Reading:
         slowest_step_s=max((_slowest(rs) for rs in by_rank.values()), default=0.0),
         values=values,
         intervals=intervals,
-        series=series if series and any(series.rates) else None,
+        series=series if counted else None,
     )
 
 

@@ -30,6 +30,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "other_cpu_pct", "%", "lower", "CPU time that other processes took of the whole computer"
     ),
+    Metric("cpu_s", "s", "lower", "CPU time of the gang over the run"),
+    Metric("energy_j", "J", "lower", "measured energy over the run"),
     Metric("time_to_first_step_s", "s", "lower", "from launch to the end of the first step"),
     Metric("pause_share_pct", "%", "lower", "share of time in evaluation and checkpoints"),
     Metric("rank_skew", "ratio", "lower", "slowest over median rank"),

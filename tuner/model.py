@@ -261,7 +261,7 @@ class RunStatus:
     oom_kills: int = 0
     """Kills by the kernel's out-of-memory killer in the gang's cgroup while it ran."""
     usage: dict[str, float] = field(default_factory=dict)
-    """Metric -> value over the run: peak_memory_gib, cpu_s, other_cpu_share, energy_j, gpu_..."""
+    """Metric -> value over the run: peak_memory_gib, cpu_s, other_cpu_pct, energy_j, gpu_..."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, TextIO
 
 PREFIX = "[trimtab] "
@@ -53,7 +54,7 @@ class Reporter:
         self._values: dict[str, float] = {}
 
     def step(self, samples: float, **values: float) -> None:
-        """A step has ended, `samples` being this rank's share. Values are kept, the latest of each."""
+        """A step has ended, `samples` being this rank's share; of each value the latest counts."""
         self._last_step_s = time.monotonic()
         self._steps += 1
         self._samples += samples
@@ -125,7 +126,8 @@ def _current() -> Reporter:
     if _reporter is None:
         path = os.environ.get(FILE_VARIABLE)
         rank = int(os.environ.get("RANK", "0"))
-        stream = open(path, "a", encoding="utf-8") if path else sys.stdout
+        # Open for as long as the process lives: there is no place to close it.
+        stream = Path(path).open("a", encoding="utf-8") if path else sys.stdout  # noqa: SIM115
         _reporter = Reporter(stream, "" if path else PREFIX, rank)
         atexit.register(_reporter.flush)
     return _reporter

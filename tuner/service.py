@@ -18,6 +18,8 @@ from math import expm1
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import psutil
+
 from storage.sql import SqlStore
 from tuner import cost, decide
 from tuner.controller import Controller
@@ -96,7 +98,8 @@ class Service:
         self._executor = LocalExecutor(home / "attempts")
         self._host = LocalHost()
         self._clock = SystemClock()
-        self.holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        started_s = psutil.Process().create_time()
+        self.holder = f"{socket.gethostname()}/{os.getpid()}/{started_s}/{secrets.token_hex(4)}"
 
     def __enter__(self) -> "Service":
         return self
@@ -295,6 +298,9 @@ class Service:
     def run(self, stop: threading.Event, *, until_finished: Sequence[str] = ()) -> bool:
         """Controls until `stop` is set, or until the given jobs have finished and every requested
         application is settled. False where another process holds the lease."""
+        held = self._store.lease()
+        if held is not None and _is_dead(held.holder):
+            self._store.release_lease(held.holder)  # nothing happens if another was quicker
         lease = self._store.acquire_lease(self.holder, LEASE_TTL_S)
         if lease is None:
             return False
@@ -371,6 +377,17 @@ class Service:
             subject=subject,
             detail=detail,
         )
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether a holder was a process of this host that is gone (pid and start time)."""
+    host, pid, started_s, _ = holder.split("/")
+    if host != socket.gethostname():
+        return False
+    try:
+        return psutil.Process(int(pid)).create_time() != float(started_s)
+    except psutil.NoSuchProcess:
+        return True
 
 
 class _Loop:

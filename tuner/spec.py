@@ -25,7 +25,8 @@ class LogSource:
     format: str = "report"
     """`report` (lines of tuner.report), `auto`, or the name of a log format that Trimtab knows."""
     patterns: tuple[str, ...] = ()
-    """Regular expressions with named groups that are metrics: `step (?P<step>\\d+) .* (?P<samples_per_s>[\\d.]+)/s`."""
+    """Regular expressions whose named groups are metrics, such as
+    `step (?P<step>\\d+) .* (?P<samples_per_s>[\\d.]+)/s`."""
     samples_per_step: str | None = None
     """An expression over the parameters, for logs that count steps only: `global_batch_size`."""
 
@@ -36,7 +37,7 @@ class Workload:
 
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
     name: str | None = None
-    """A workload of the package `workloads`, e.g. `dlrm`; every parameter becomes `--parameter=value`."""
+    """A workload of the package `workloads`, e.g. `dlrm`; a parameter becomes `--name=value`."""
     command: tuple[str, ...] | None = None
     """Any command as a list of words; `${parameter}` is replaced, and `${python}` by the Python
     that Trimtab runs with. A word whose parameter does not apply is left out. No shell reads it."""
@@ -48,7 +49,8 @@ class Workload:
     """Where the command runs; the folder of the job file where it is not given."""
     launch: Literal["per_rank", "once"] | None = None
     """`per_rank`: one process per rank with RANK, WORLD_SIZE, MASTER_ADDR set, as torchrun does;
-    `once`: a single process, which may be a launcher itself. Named workloads are per_rank, commands once."""
+    `once`: a single process, which may be a launcher itself. Named workloads are `per_rank`,
+    commands `once`, unless this says otherwise."""
     nproc_per_node: int = 1
     """Ranks on each node, where the space has no parameter of that name."""
     log: LogSource = field(default_factory=LogSource)
@@ -102,13 +104,14 @@ class Quality:
     metric: str = "auc"
     direction: Literal["maximize", "minimize"] = "maximize"
     max_loss: float = 0.005
-    """How much worse than the baseline it may be, in its own unit, before a configuration counts as infeasible."""
+    """How much worse than the baseline it may be, in its own unit; beyond that a configuration
+    counts as infeasible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What the search may use; it stops at whichever comes first. Confirming the winner comes on top
-    of `trials` but not of `minutes` and `usd`, which hold a share back for it."""
+    """What the search may use; it stops at whichever comes first. Confirming the winner comes on
+    top of `trials` but not of `minutes` and `usd`, which hold a share back for it."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
     trials: int = 20
@@ -132,7 +135,8 @@ class Search:
 
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
     method: Literal["auto", "bayesian", "tpe", "genetic", "random", "grid"] = "auto"
-    """`bayesian` is a Gaussian process, `tpe` a Parzen estimator, `genetic` NSGA-II; `auto` chooses."""
+    """`bayesian` is a Gaussian process, `tpe` a Parzen estimator, `genetic` NSGA-II; `auto`
+    chooses by the size of the space."""
     seed: int = 0
     parallel_trials: int = 1
     """Trials at once, where the machine has room for them side by side."""
@@ -150,7 +154,7 @@ class Resources:
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
     executor: Literal["local"] = "local"
     cores_per_node: int | None = None
-    """Cores of a node; the computer's cores divided by the number of nodes where it is not given."""
+    """Cores of a node; the computer's cores divided by the number of nodes if it is not given."""
     gpus_per_node: int | None = None
     """GPUs of a node; as many as it has ranks where there are GPUs, else none."""
     memory_limit_gib: float | None = None
@@ -229,8 +233,8 @@ class Apply:
 
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
     mode: Literal["off", "recommend", "next_start", "auto"] = "recommend"
-    """`off`: only measure; `recommend`: make a plan and wait for `trimtab apply`; `next_start`: put it
-    on the target, for the next start of the job; `auto`: as `next_start` where the target is a file."""
+    """`off`: only measure; `recommend`: make a plan and wait for `trimtab apply`; `next_start`: put
+    it on the target, for the next start of the job; `auto`: the same where the target is a file."""
     target: FileTarget | None = None
     min_gain_pct: float = 1.0
     """The lower 95 % bound of the gain must be above this."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plans import a_plan
+from tests.unit.plans import a_plan
 
 from tuner.errors import TargetError
 from tuner.interfaces import Target

@@ -1,7 +1,6 @@
 """A plan for tests of targets and roll-outs."""
 
-from builders import NOON
-
+from tests.unit.builders import NOON
 from tuner.model import LaunchCommand, Placement, Plan, Spend
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from builders import NOON, spec
-from fakes import FakeClock, FakeExecutor, FakeOutcome
 
 from storage.memory import MemoryStore
+from tests.fakes import FakeClock, FakeExecutor, FakeOutcome
+from tests.unit.builders import NOON, spec
 from tuner.controller import Controller
 from tuner.errors import StaleLease
 from tuner.interfaces import Fact, Searcher

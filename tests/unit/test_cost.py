@@ -1,8 +1,8 @@
 """Money and energy: by the price book, and unknown where nothing is known."""
 
 import pytest
-from builders import attempt
 
+from tests.unit.builders import attempt
 from tuner import cost
 from tuner.model import Placement, RunState, RunStatus, Spend
 from tuner.spec import PriceBook

@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from builders import attempt, failure, measurement, spec, trial
 
+from tests.unit.builders import attempt, failure, measurement, spec, trial
 from tuner import decide
 from tuner.decide import Ask, Conclude, Launch, Situation, Wait
 from tuner.model import Attempt, AttemptState, FailureKind, Trial, TrialState

@@ -110,6 +110,16 @@ def test_stated_rates_are_averaged() -> None:
     assert throughput(records).value == pytest.approx(101, rel=0.01)
 
 
+def test_steps_without_samples_do_not_hide_a_stated_rate() -> None:
+    records = [
+        Record(rank=0, t_s=float(i), steps=1, values={"samples_per_s": 100.0}) for i in range(60)
+    ]
+    reading = measure.read(records)
+    assert reading.throughput is not None
+    assert reading.throughput.value == pytest.approx(100)
+    assert reading.step_rate == pytest.approx(1.0)
+
+
 def test_values_loss_at_the_end_and_others_last_or_mean() -> None:
     records = gang()
     records = [

@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import NOON, job
-from fakes import FakeClock
-from plans import a_plan
 
 from storage.memory import MemoryStore
+from tests.fakes import FakeClock
+from tests.unit.builders import NOON, job
+from tests.unit.plans import a_plan
 from tuner.errors import TargetError
 from tuner.interfaces import Fact
 from tuner.model import Application, ApplicationState, Job, Plan
