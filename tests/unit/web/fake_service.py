@@ -55,7 +55,7 @@ def dlrm_spec(name: str, trials: int = 24) -> JobSpec:
     """A job like those that people bring."""
     space = Space(
         params={
-            "global_batch_size": Choice(options=(512, 1024, 2048, 4096), default=1024),
+            "global_batch_size": Choice(options=(512, 1024, 2048, 4096), default=512),
             "nnodes": Int(low=1, high=2, default=2),
             "shard_strategy": Choice(options=("data_parallel", "table_wise", "row_wise")),
             "precision": Choice(options=("fp32", "bf16")),
@@ -210,7 +210,7 @@ def make_plan(job: Job, trials: list[Trial]) -> Plan:
         pairs=tuple(pairs),
         baseline_metrics=trials[0].measurement.metrics,
         metrics=best.measurement.metrics,
-        learning_changes=("global_batch_size",),
+        learning_changes=tuple(_learning_changes(job, best)),
         quality_ok=True,
         search_spend=Spend(wall_s=312.0, core_s=624.0, usd=0.00832),
         payback_samples=4_100_000.0,
@@ -222,6 +222,11 @@ def make_plan(job: Job, trials: list[Trial]) -> Plan:
         ),
         created_at=NOW,
     )
+
+
+def _learning_changes(job: Job, best: Trial) -> list[str]:
+    baseline, space = job.spec.space.default(), job.spec.space
+    return [n for n, v in best.params.items() if v != baseline.get(n) and space.changes_learning(n)]
 
 
 def _throughput(trial: Trial) -> float:

@@ -2,12 +2,14 @@
 
 const UNKNOWN = "—";
 
-/** About four significant digits, never fewer than the whole part has. */
+/** Four significant digits, and all of the whole part. */
 export function number(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
   const size = Math.abs(value);
   if (size !== 0 && size < 0.0005) return value.toExponential(2);
-  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4;
+  if (size < 0.1) return value.toLocaleString("en-US", { maximumSignificantDigits: 4 });
+  if (size < 1) return value.toLocaleString("en-US", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
+  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3;
   return value.toLocaleString("en-US", { maximumFractionDigits: digits });
 }
 
@@ -41,8 +43,9 @@ export function duration(seconds) {
 
 /** Core time or GPU time, in the unit that suits it. */
 export function deviceTime(seconds, device) {
-  if (seconds < 3600) return `${number(seconds / 60)} ${device}-min`;
-  return `${number(seconds / 3600)} ${device}-h`;
+  const [size, unit] = seconds < 3600 ? [seconds / 60, "min"] : [seconds / 3600, "h"];
+  const text = size < 100 ? size.toLocaleString("en-US", { maximumSignificantDigits: 3 }) : integer(size);
+  return `${text} ${device}-${unit}`;
 }
 
 export function moment(text) {
@@ -65,7 +68,16 @@ export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** How a shell would read a list of words; only to be looked at or copied. */
-export function shellWords(argv) {
-  return argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+/** A command as a shell would read it, an option on each line; only to be looked at or copied. */
+export function shellCommand(env, argv) {
+  const lines = [...Object.entries(env).map(([name, value]) => `${name}=${quoted(value)}`), ""];
+  for (const word of argv) {
+    if (word.startsWith("--")) lines.push(`  ${quoted(word)}`);
+    else lines[lines.length - 1] += lines.at(-1) ? ` ${quoted(word)}` : quoted(word);
+  }
+  return lines.join(" \\\n");
+}
+
+function quoted(word) {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

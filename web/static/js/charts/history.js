@@ -114,8 +114,11 @@ function tip(trial, { job, trials, objective, unit, frame }) {
   const gain = domain.gainPct(value, domain.valueOf(trials[0], objective.metric), objective.direction);
   const x = frame.x(trial.number);
   const y = value === null ? frame.lane : frame.y(value);
-  const shift = `${x > frame.width / 2 ? "calc(-100% - 16px)" : "16px"}, ${y > HEIGHT / 2 ? "-100%" : "0"}`;
-  return h("div", { class: "tip", role: "tooltip", style: { transform: `translate(${x}px, ${y}px) translate(${shift})` } },
+  // Beside the point, on the side that has room, never beyond the chart.
+  const beside = x > frame.width / 2 ? `calc(${x - 16}px - 100%)` : `${x + 16}px`;
+  const across = `clamp(0px, ${beside}, calc(${frame.width}px - 100%))`;
+  const down = y > HEIGHT / 2 ? `calc(${y}px - 100%)` : `${y}px`;
+  return h("div", { class: "tip", role: "tooltip", style: { transform: `translate(${across}, ${down})` } },
     h("p", { class: "strong" }, trial.number === 0 ? "Trial 0, the baseline" : `Trial ${trial.number}`),
     value === null ? h("p", null, format.words(trial.failure?.kind ?? trial.state)) : h("p", null, `${format.number(value)} ${unit}`),
     interval ? h("p", { class: "quiet" }, `${format.number(interval[0])} to ${format.number(interval[1])}`) : null,

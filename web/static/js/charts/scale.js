@@ -34,7 +34,7 @@ export function extent(values, air = 0.08) {
 /** Short labels for an axis: 65k, 1.2M. */
 export function short(value) {
   const size = Math.abs(value);
-  const [divisor, suffix] = size >= 1e9 ? [1e9, "G"] : size >= 1e6 ? [1e6, "M"] : size >= 1e4 ? [1e3, "k"] : [1, ""];
+  const [divisor, suffix] = size >= 1e9 ? [1e9, "G"] : size >= 1e6 ? [1e6, "M"] : size >= 1e3 ? [1e3, "k"] : [1, ""];
   if (size !== 0 && size < 0.001) return value.toExponential(1);
   return `${(value / divisor).toLocaleString("en-US", { maximumSignificantDigits: 4 })}${suffix}`;
 }

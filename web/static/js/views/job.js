@@ -94,10 +94,15 @@ function tiles({ job, plans, objective, unit }) {
     gainTile(plans[0], gain),
     parts.tile("trials", "Trials", [format.integer(done), h("span", { class: "unit" }, ` of ${format.integer(total)}`)],
       parts.meter(done, total, `${done} of ${total} trials`), pairs ? `${pairs} of ${progress.pairs_total} confirming pairs` : null),
-    parts.tile("spend", "Spent", spent, budget ? `of ${format.usd(budget)}${devices ? ` · ${devices}` : ""}` : devices),
+    parts.tile("spend", "Spent", withUnit(spent), budget ? `of ${format.usd(budget)}${devices ? ` · ${devices}` : ""}` : devices),
     domain.isFinished(job.state)
       ? parts.tile("time", "Time taken", format.duration(elapsed))
       : parts.tile("time", "Time left", format.duration(progress.eta_s), elapsed === null ? null : `${format.duration(elapsed)} so far`));
+}
+
+function withUnit(text) {
+  const [amount, unit] = text.split(" ");
+  return [amount, unit ? h("span", { class: "unit" }, ` ${unit}`) : null];
 }
 
 /** What is confirmed counts more than what one trial showed. */

@@ -32,8 +32,8 @@ export function render({ jobs }, _route, { metrics }) {
 
 function none() {
   return parts.empty("No jobs yet",
-    h("p", null, "A job says what to tune and for what. Start with an example:"),
-    h("pre", { class: "code" }, "trimtab init > job.yaml\ntrimtab job create -f job.yaml"));
+    h("p", null, "A job says what to tune and for what. Start with a commented file:"),
+    h("pre", { class: "code" }, "trimtab init\ntrimtab job create -f trimtab.yaml"));
 }
 
 function row(job, metrics) {

@@ -24,7 +24,7 @@ export function planCard(view, context) {
     h("div", { class: "card-head" }, h("h2", null, "Plan"), parts.badge(plan.verdict),
       h("div", { class: "actions" }, applyButton(plan, view, context.refresh), rollbackButton(view, context.refresh))),
     h("div", { class: "sentences" }, h("p", { class: "strong" }, VERDICTS[plan.verdict] ?? format.words(plan.verdict)),
-      plan.explanation.map((sentence) => h("p", null, sentence))),
+      plan.explanation.filter((sentence) => sentence !== view.job.message).map((sentence) => h("p", null, sentence))),
     learningNote(plan, view.job.spec),
     h("div", { class: "columns" },
       h("div", { key: "evidence" }, gainPart(plan, view.job.spec, context), costPart(plan)),
@@ -141,16 +141,11 @@ function difference(plan) {
 
 function command(plan) {
   const { argv, env, working_dir: folder, nnodes, nproc_per_node: ranks } = plan.command;
-  const lines = [...Object.entries(env).map(([name, value]) => shellEnv(name, value)), format.shellWords(argv)];
-  const text = lines.join(" \\\n");
+  const text = format.shellCommand(env, argv);
   return h("div", { key: "command" }, h("h3", null, `Launch command: ${nnodes} ${nnodes === 1 ? "node" : "nodes"} × ${ranks} ${ranks === 1 ? "rank" : "ranks"}, in ${folder}`),
     h("pre", { class: "code command", tabindex: 0 }, text),
     h("div", { class: "meta" }, h("span", { class: "mono" }, `${plan.id} · ${plan.plan_hash.slice(0, 16)}`),
       h("button", { type: "button", class: "bare", onclick: (event) => copy(text, event.target) }, "Copy")));
-}
-
-function shellEnv(name, value) {
-  return `${name}=${format.shellWords([value])}`;
 }
 
 async function copy(text, button) {

@@ -59,7 +59,7 @@ function row(trial, view, columns) {
   const pct = domain.gainPct(domain.valueOf(trial, objective.metric), domain.valueOf(trials[0], objective.metric), objective.direction);
   const showsAll = view.route.query.params === "all";
   return h("tr", { key: trial.number, role: "row", class: isBest ? "best" : "", "data-trial": trial.number },
-    h("th", { scope: "row", role: "rowheader", class: "num" }, h("a", { href: trialHref(job.id, trial.number), "aria-label": `Trial ${trial.number}` }, String(trial.number))),
+    h("th", { scope: "row", role: "rowheader", class: "num", "data-label": "Trial" }, h("a", { href: trialHref(job.id, trial.number), "aria-label": `Trial ${trial.number}` }, String(trial.number))),
     h("td", { role: "cell" }, parts.badge(trial.state, "plain"), remark(trial, view, isBest)),
     columns.map(({ metric }) => parts.cell(metric, { key: metric, class: "num" }, format.number(domain.valueOf(trial, metric)), plusMinus(trial, metric))),
     parts.cell("Gain", { class: "num" }, trial.number === 0 ? h("span", { class: "quiet" }, "baseline") : parts.gain(pct)),
@@ -77,7 +77,7 @@ function plusMinus(trial, metric) {
   const value = domain.valueOf(trial, metric);
   if (!interval || !value) return null;
   const half = (100 * (interval[1] - interval[0])) / 2 / Math.abs(value);
-  return h("div", { class: "small quiet" }, `± ${format.number(Number(half.toPrecision(2)))} %`);
+  return h("div", { class: "small quiet" }, `± ${half < 10 ? half.toPrecision(2) : half.toFixed(0)} %`);
 }
 
 function remark(trial, { job }, isBest) {
