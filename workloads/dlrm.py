@@ -9,6 +9,7 @@ DistributedDataParallel object costs 2 to 3 seconds of imports, which is a lot f
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from workloads.movielens import MovieLens, Span
 
 BOTTOM, TOP = (128, 64), (256, 128)
 LR_BATCH = 1024
-"""The learning rate is given for this global batch and grows with the square root of it."""
+"""The global batch that the learning rate is given for."""
 EMBEDDING_LR_SHARE = 0.1
 """At the full rate embeddings know the training set by heart in their second epoch."""
 EVAL_BATCH = 2048
@@ -131,12 +132,17 @@ class FlatAdagrad:
         self.grad.zero_()
 
 
+def learning_rate(options: Options) -> float:
+    """Grows with the square root of the global batch, so that large batches still learn."""
+    return options.lr * math.sqrt(options.global_batch_size / LR_BATCH)
+
+
 class Dlrm:
     """Model and optimizers of one rank."""
 
     def __init__(self, options: Options, world: common.World, device: torch.device) -> None:
         rows = movielens.table_rows(options.table_rows_scale)
-        lr = options.lr * (options.global_batch_size / LR_BATCH) ** 0.5
+        lr = learning_rate(options)
         spec = sharding.TableSpec(
             rows=rows,
             dim=options.embedding_dim,
