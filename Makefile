@@ -44,7 +44,28 @@ test: setup browser check
 	$(BIN)/python -m pytest
 
 bench: setup
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in $(filter-out benchmarks/gpu_check.py benchmarks/record_surface.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+# A machine with a GPU, torch, numpy and scipy, but no network: `make wheelhouse` where there is one,
+# carry the folder .wheelhouse along, then `make gpu-check` there.
+GPU_PYTHON ?= python3
+GPU_PYTHON_VERSION ?= 3.12
+GPU_VENV := .venv-gpu
+GPU_WHEELS := alembic annotated-types colorlog greenlet mako markupsafe nvidia-ml-py optuna packaging \
+  platformdirs psutil pydantic pydantic-core pyyaml regex sqlalchemy tqdm typing-extensions typing-inspection
+
+wheelhouse: setup
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: -d .wheelhouse \
+	  --python-version $(GPU_PYTHON_VERSION) --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+	  -c constraints.txt $(GPU_WHEELS)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps -d .wheelhouse recbole==1.2.1
+	@du -sh .wheelhouse
+
+gpu-check:
+	@test -x $(GPU_VENV)/bin/python || $(GPU_PYTHON) -m venv --system-site-packages $(GPU_VENV)
+	@test ! -d .wheelhouse || $(GPU_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --no-deps .wheelhouse/*.whl
+	PYTHONPATH="$(CURDIR)" $(GPU_VENV)/bin/python benchmarks/gpu_check.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(GPU_VENV) .wheelhouse .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

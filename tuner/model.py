@@ -74,7 +74,6 @@ class FailureKind(StrEnum):
     CRASH = "crash"
     NO_METRICS = "no_metrics"
     INFEASIBLE = "infeasible"
-    UNSTABLE = "unstable"
     LOST = "lost"
 
     @property
