@@ -2,16 +2,12 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-# The made-up jobs live beside the tests of the API.
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "web"))
+from tests.e2e.watched import Watched
 
 _ARGS = [
     "--no-sandbox",
@@ -24,7 +20,7 @@ _ARGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -36,26 +32,6 @@ def browser() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=chromium, args=_ARGS)
         yield opened
         opened.close()
-
-
-@dataclass
-class Watched:
-    """A page, and what it asked for and complained about."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    requested: list[str] = field(default_factory=list)
-
-    def on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def on_request(self, request: Request) -> None:
-        self.requested.append(request.url)
-
-    def foreign(self, origin: str) -> list[str]:
-        """What was asked of anybody but `origin`."""
-        return [url for url in self.requested if not url.startswith(f"{origin}/")]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from e2e.conftest import Watched
+from tests.e2e.watched import Watched
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

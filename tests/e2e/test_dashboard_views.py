@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from fake_service import FakeService, dlrm_spec
 from playwright.sync_api import Route, expect
 
-from e2e.conftest import Watched
+from tests.e2e.watched import Watched
+from tests.unit.web.fake_service import FakeService, dlrm_spec
 from tuner.model import JobState
 from web import server
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from fake_service import HOST, FakeService, dlrm_spec
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from tests.unit.web.fake_service import HOST, FakeService, dlrm_spec
 from tuner.model import JobState
 from web.app import create_app
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from fake_service import HOST, FakeService
 from fastapi.testclient import TestClient
 
+from tests.unit.web.fake_service import HOST, FakeService
 from web.api.jobs import MAX_BODY_BYTES
 
 PAUSE = "/api/v1/jobs/busy:pause"

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from fake_service import FakeService
 from fastapi.testclient import TestClient
 
+from tests.unit.web.fake_service import FakeService
 from tuner.model import JobState
 
 JOB = """

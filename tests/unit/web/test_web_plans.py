@@ -1,7 +1,8 @@
 """Plans and applications over HTTP."""
 
-from fake_service import FakeService
 from fastapi.testclient import TestClient
+
+from tests.unit.web.fake_service import FakeService
 
 PLAN = "/api/v1/plans/plan-7f3a91c2"
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from fake_service import FakeService
 from fastapi.testclient import TestClient
 
+from tests.unit.web.fake_service import FakeService
 from tuner import errors
 from tuner.model import Job
 from web.api.problems import KINDS

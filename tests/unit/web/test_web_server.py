@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from fake_service import FakeService
 
+from tests.unit.web.fake_service import FakeService
 from tuner.errors import StoreError, UserError
 from web import server
 

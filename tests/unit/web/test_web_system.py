@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from fake_service import FakeService
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.unit.web.fake_service import FakeService
 from tuner.errors import StoreError
 from tuner.metrics import METRICS
 from tuner.model import Lease

@@ -76,7 +76,7 @@ function banner() {
 function service() {
   if (!state.system) return [];
   const { controller, version } = state.system;
-  return [h("span", { class: "long" }, controller ? `controller ${controller.holder} · ` : "no controller · "), `v${version}`];
+  return [h("span", { title: controller?.holder }, controller ? "controller alive" : "no controller"), h("span", { class: "long" }, ` · v${version}`)];
 }
 
 /** Tells a screen reader what changed, and nothing when nothing did. */
