@@ -172,7 +172,8 @@ def _job_table(service: "Service", jobs: Sequence[Job]) -> output.Table:
 def _gain(service: "Service", job: Job) -> str:
     plan, _ = plan_of(service, job)
     if plan is not None:
-        return f"{plan.verdict} {report.gain_range(plan)}"
+        known = plan.gain_pct is not None
+        return f"{plan.verdict} {report.gain_range(plan)}" if known else plan.verdict
     standing = service.progress(job.id)
     if standing.best is None or standing.best.is_baseline:
         return "-"

@@ -97,6 +97,9 @@ def _print_csv(rows: Sequence[dict[str, object]]) -> None:
     import pandas as pd
 
     frame = pd.json_normalize(list(rows))
+    # A part that some rows lack leaves an empty column beside those of its fields.
+    nested = [c for c in frame.columns if any(o.startswith(f"{c}.") for o in frame.columns)]
+    frame = frame.drop(columns=nested)
     for name in frame.columns:
         frame[name] = [_csv_cell(cell) for cell in frame[name]]
     typer.echo(frame.to_csv(index=False), nl=False)

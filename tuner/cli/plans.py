@@ -10,7 +10,9 @@ import typer
 from tuner.cli import exits, output, report, session, text, watch
 from tuner.cli.jobs import latest_application
 from tuner.cli.output import Format, FormatOption
-from tuner.model import Application, ApplicationState, Gang, Plan
+from tuner.expression import Value
+from tuner.gang import Gang
+from tuner.model import Application, ApplicationState, Plan
 
 if TYPE_CHECKING:
     from tuner.service import Service
@@ -71,36 +73,44 @@ def diff(ref: PlanRef = "@last", form: FormatOption = Format.TABLE) -> None:
     """Show what a plan changes: against the baseline, and against what is on its target now."""
     with session.open_service() as service:
         plan = service.plan(ref)
-        there = on_target(service, plan)
+        there = params_on_target(service, plan)
     rows = _diff_rows(plan, there)
     if form is not Format.TABLE:
         output.print_data(rows, form)
         return
     if there is None:
-        session.narrate("Nothing that Trimtab put there is on the target.")
-    elif there.id == plan.id:
-        session.narrate("This plan is on the target.")
+        session.narrate("Trimtab has not put anything on the target yet.")
+    elif there == plan.params:
+        session.narrate("This configuration is on the target.")
     columns = ("Parameter", "Baseline", "On target", "Plan")
     cells = [tuple(str(cell) for cell in _diff_cells(row, there)) for row in rows]
     output.print_table(output.Table(columns=columns, rows=cells))
 
 
-def on_target(service: "Service", plan: Plan) -> Plan | None:
-    """The plan that was applied last to the target of this plan's job."""
+def params_on_target(service: "Service", plan: Plan) -> dict[str, Value] | None:
+    """The configuration that the latest application left on the target of this plan's job."""
     target = service.job(plan.job_id).spec.apply.target
-    if target is None:
-        return None
-    in_force = [
+    tries = [
         application
         for application in service.applications()
-        if application.target_path == target.path and application.state is ApplicationState.APPLIED
+        if target is not None
+        and application.target_path == target.path
+        and application.state in (ApplicationState.APPLIED, ApplicationState.ROLLED_BACK)
     ]
-    return service.plan(in_force[-1].plan_id) if in_force else None
+    if not tries:
+        return None
+    latest = max(tries, key=lambda application: application.updated_at)
+    applied = service.plan(latest.plan_id)
+    if latest.state is ApplicationState.APPLIED:
+        return applied.params
+    back = [p.params for p in service.plans() if p.hash == latest.before_hash]
+    # The first application of all writes the baseline first, for a rollback to go back to.
+    return back[-1] if back else applied.baseline_params
 
 
-def _diff_rows(plan: Plan, there: Plan | None) -> list[dict[str, object]]:
+def _diff_rows(plan: Plan, there: dict[str, Value] | None) -> list[dict[str, object]]:
     """Parameters that differ between the plan and either of the other two."""
-    present = there.params if there is not None else {}
+    present = there or {}
     names = list(dict.fromkeys([*plan.baseline_params, *plan.params, *present]))
     rows: list[dict[str, object]] = []
     for name in names:
@@ -111,7 +121,7 @@ def _diff_rows(plan: Plan, there: Plan | None) -> list[dict[str, object]]:
     return rows
 
 
-def _diff_cells(row: dict[str, object], there: Plan | None) -> list[object]:
+def _diff_cells(row: dict[str, object], there: dict[str, Value] | None) -> list[object]:
     dashed = ["-" if item is None else item for item in row.values()]
     if there is None:
         dashed[2] = "(nothing)"

@@ -83,9 +83,14 @@ def events(before: Snapshot | None, after: Snapshot) -> list[str]:
     if after.progress.pairs_done > before.progress.pairs_done:
         pairs = f"{after.progress.pairs_done} of {after.progress.pairs_total}"
         lines.append(f"confirming pair {pairs} done | {_position(after)}")
-    if (after.job.state, after.job.message) != (before.job.state, before.job.message):
-        lines.append(_state_line(after))
-    return lines
+    return [*lines, _state_line(after)] if _is_news(before.job, after.job) else lines
+
+
+def _is_news(before: Job, after: Job) -> bool:
+    """Whether state or message tell something; while confirming, the pairs have told it already."""
+    if before.state is not after.state:
+        return True
+    return before.message != after.message and after.state is not JobState.CONFIRMING
 
 
 def _state_line(snapshot: Snapshot) -> str:
@@ -129,7 +134,7 @@ def trial_result(trial: Trial, metric: str, baseline: Trial | None) -> str:
     if trial.failure is not None:
         return f"{trial.failure.kind}: {trial.failure.cause}"
     if trial.measurement is None:
-        return "no measurement yet"
+        return "no measurement"
     parts = [text.metric(metric, *measured(trial, metric))]
     if not trial.is_baseline:
         parts.append(f"{against(trial, metric, baseline)} against the baseline")

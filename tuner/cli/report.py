@@ -11,7 +11,6 @@ from tuner.spec import JobSpec
 _ALWAYS_SHOWN = (
     "usd_per_million_samples",
     "joules_per_sample",
-    "step_time_s",
     "time_to_first_step_s",
     "peak_memory_gib",
     "gpu_peak_memory_gib",
@@ -20,11 +19,17 @@ _ALWAYS_SHOWN = (
 
 def summary(job: Job, plan: Plan, application: Application | None) -> list[str]:
     """The final report of a job that made a plan."""
-    lines = [*plan.explanation[:1], "", *aligned(comparison(plan, job.spec))]
+    lines = [answer(job, plan), "", *aligned(comparison(plan, job.spec))]
     lines += ["", *_quality_lines(plan, job.spec)]
     lines += ["Parameters", *_indented(aligned(parameter_table(plan))), ""]
     lines += aligned(Table(columns=("", ""), rows=_facts(job, plan, application)))
     return lines
+
+
+def answer(job: Job, plan: Plan) -> str:
+    """The verdict in a sentence; the job's message adds why its policy did not apply the plan."""
+    said = plan.explanation[0] if plan.explanation else plan.verdict
+    return job.message if job.message.startswith(said) else said
 
 
 def gain_range(plan: Plan) -> str:

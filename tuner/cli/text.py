@@ -140,8 +140,10 @@ def changed_params(chosen: Mapping[str, Value], baseline: Mapping[str, Value]) -
 
 def change_pct(new: float | None, old: float | None) -> float | None:
     """By how many per cent `new` differs from `old`; None where that says nothing."""
-    if new is None or old is None or old == 0:
+    if new is None or old is None:
         return None
+    if old == 0:
+        return 0.0 if new == 0 else None
     return (new / old - 1) * 100
 
 

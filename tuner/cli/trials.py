@@ -98,7 +98,8 @@ def _measurement(found: Measurement, predicted: dict[str, float]) -> list[str]:
         )
         for name, item in found.metrics.items()
     ]
-    lines = output.aligned(output.Table(columns=("Metric", "Measured", "Predicted"), rows=rows))
+    columns = ("Metric", "Measured", "Predicted" if predicted else "")
+    lines = output.aligned(output.Table(columns=columns, rows=rows))
     window = (
         f"steady window {text.duration(found.window_s)} after {text.duration(found.warmup_s)} of "
         f"warm-up, {found.steps:,} steps, {text.count(found.samples)} samples; "

@@ -1,6 +1,7 @@
 """`plan ...`, `apply`, `rollback` and `start` over a fake service."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from tests.unit.cli.conftest import Invoke
 from tests.unit.cli.fake_service import LEASE, FakeService, make_application, make_job, make_plan
 from tuner.cli import exits
-from tuner.model import ApplicationState, Gang, LaunchCommand, Placement
+from tuner.gang import Gang
+from tuner.model import ApplicationState, LaunchCommand, Placement
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,7 @@ def test_get_shows_reasons_pairs_and_command(invoke: Invoke) -> None:
 
 def test_diff_against_an_empty_target(invoke: Invoke) -> None:
     result = invoke("plan", "diff")
-    assert "Nothing that Trimtab put there" in result.stderr
+    assert "has not put anything on the target yet" in result.stderr
     assert [line.split() for line in result.stdout.splitlines()] == [
         ["Parameter", "Baseline", "On", "target", "Plan"],
         ["shard_strategy", "data_parallel", "(nothing)", "table_wise"],
@@ -58,6 +60,20 @@ def test_diff_against_another_plan_on_the_target(invoke: Invoke, service: FakeSe
         "on_target": 4096,
         "plan": 1024,
     }
+
+
+def test_diff_after_a_rollback_is_against_the_baseline(
+    invoke: Invoke, service: FakeService
+) -> None:
+    rolled_back = make_application(ApplicationState.ROLLED_BACK)
+    service.all_applications = [replace(rolled_back, before_hash="the hash of the baseline")]
+    rows = json.loads(invoke("plan", "diff", "-o", "json").stdout)
+    assert [row["on_target"] for row in rows] == ["data_parallel", 1]
+
+
+def test_diff_of_the_plan_on_the_target_says_so(invoke: Invoke, service: FakeService) -> None:
+    service.all_applications = [make_application()]
+    assert "This configuration is on the target." in invoke("plan", "diff").stderr
 
 
 def test_apply_controls_here_until_it_is_settled(invoke: Invoke, service: FakeService) -> None:

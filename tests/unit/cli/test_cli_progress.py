@@ -54,6 +54,14 @@ def test_a_pair_and_a_change_of_state_are_lines(now: Snapshot) -> None:
     ]
 
 
+def test_a_new_message_is_a_line_except_while_pairs_tell_it(now: Snapshot) -> None:
+    resumed = replace(now, job=replace(now.job, message="resumed"))
+    assert len(progress.events(now, resumed)) == 1
+    confirming = replace(now, job=replace(now.job, state=JobState.CONFIRMING, message="pair 1"))
+    next_pair = replace(confirming, job=replace(confirming.job, message="pair 2"))
+    assert progress.events(confirming, next_pair) == []
+
+
 def test_money_without_prices_is_not_mentioned(now: Snapshot) -> None:
     assert progress.spent(replace(now.progress.spend, usd=None)) == "spent 4 min 12 s"
 

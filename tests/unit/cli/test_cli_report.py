@@ -35,6 +35,12 @@ def test_summary_of_an_applied_plan() -> None:
     ]
 
 
+def test_the_reason_of_the_policy_stands_beside_the_answer() -> None:
+    why = "Trial 1 is better: samples_per_s +274 %. It waits for `trimtab apply`."
+    assert report.answer(replace(JOB, message=why), PLAN) == why
+    assert report.answer(replace(JOB, message="paused"), PLAN) == PLAN.explanation[0]
+
+
 def test_change_of_learning_is_said() -> None:
     plan = replace(
         PLAN,

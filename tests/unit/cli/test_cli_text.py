@@ -117,4 +117,5 @@ def test_changed_params_shows_only_differences() -> None:
 def test_change_pct_without_reference_is_none() -> None:
     assert text.change_pct(3.0, 2.0) == pytest.approx(50.0)
     assert text.change_pct(3.0, 0.0) is None
+    assert text.change_pct(0.0, 0.0) == 0.0
     assert text.change_pct(None, 2.0) is None

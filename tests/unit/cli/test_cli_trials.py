@@ -36,6 +36,7 @@ def test_list_as_csv_is_flat(invoke: Invoke) -> None:
     assert rows[1]["measurement.metrics.samples_per_s"] == "62345.0"
     assert json.loads(rows[1]["measurement.intervals.samples_per_s"])[0] < 62_345.0
     assert rows[3]["measurement.metrics.samples_per_s"] == ""
+    assert not {"measurement", "failure"} & set(rows[0])
 
 
 def test_get_shows_a_measurement_with_its_window_and_launches(invoke: Invoke) -> None:
