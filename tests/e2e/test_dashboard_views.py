@@ -1,7 +1,6 @@
 """The dashboard over made-up jobs: what it shows, keeps and asks."""
 
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -11,8 +10,8 @@ from playwright.sync_api import Route, expect
 
 from tests.e2e.watched import Watched
 from tests.unit.web.fake_service import FakeService, dlrm_spec
+from tests.unit.web.served import served
 from tuner.model import JobState
-from web import server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -35,28 +34,9 @@ def service() -> FakeService:
 
 
 @pytest.fixture
-def address(
-    service: FakeService, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    started = threading.Event()
-
-    def run(stop: threading.Event) -> bool:
-        started.set()
-        return stop.wait()
-
-    monkeypatch.setattr(service, "run", run)
-    stop = threading.Event()
-    thread = threading.Thread(target=server.serve, args=(service, "127.0.0.1", 0, stop))
-    thread.start()
-    try:
-        assert started.wait(20)
-        told = ""
-        while (found := re.search(r"at (http://\S+)\n", told)) is None:
-            told += capsys.readouterr().err
-        yield found[1]
-    finally:
-        stop.set()
-        thread.join(20)
+def address(service: FakeService) -> Iterator[str]:
+    with served(service) as url:
+        yield url
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
