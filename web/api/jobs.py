@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from tuner.errors import UserError
 from tuner.jobfile import load_job
 from tuner.model import AuditEvent, Job
-from tuner.service import Progress
+from tuner.progress import Progress
 from tuner.spec import JobSpec
 from web.api.paging import Page, PageSize, PageToken, cut
 from web.api.problems import documented

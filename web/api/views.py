@@ -8,7 +8,8 @@ from fastapi import Depends, Request
 
 from tuner.metrics import BY_NAME
 from tuner.model import Attempt, Job, Lease, MetricPoint, Plan, Trial
-from tuner.service import Progress, Service
+from tuner.progress import Progress
+from tuner.service import Service
 
 ACTOR = "http"
 """Who asks, as the audit has it: there is no authentication yet."""
