@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tuner.model import Chunk, Gang, RankExit, RunState, RunStatus
+from tuner.gang import Chunk, Gang, RankExit, RunState, RunStatus
 
 _BOOTED_S = 1000.0
 """What the monotonic clock shows when a fake clock begins."""

@@ -9,7 +9,8 @@ from typing import TypeVar
 from tuner.executors import processes
 from tuner.executors.local import LocalExecutor
 from tuner.executors.processes import Process
-from tuner.model import Gang, LaunchCommand, Placement, RunState, RunStatus
+from tuner.gang import Gang, RunState, RunStatus
+from tuner.model import LaunchCommand, Placement
 from tuner.report import FILE_VARIABLE
 
 T = TypeVar("T")

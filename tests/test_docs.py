@@ -7,7 +7,7 @@ import pytest
 
 from tuner.cli.exits import MEANINGS
 from tuner.collect.formats import FORMATS
-from tuner.metrics import METRICS
+from tuner.metrics import METRICS, Metric
 from tuner.model import FailureKind
 from tuner.service import Service
 from web.app import create_app
@@ -19,9 +19,9 @@ SOURCES = [p for package in ("tuner", "workloads", "web") for p in (ROOT / packa
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
-def test_every_metric_has_its_row(metric: object) -> None:
-    name, unit, better, meaning = metric  # type: ignore[misc]
-    assert f"| `{name}` | {unit or '-'} | {better} | {meaning} |" in REFERENCE
+def test_every_metric_has_its_row(metric: Metric) -> None:
+    unit = metric.unit or "-"
+    assert f"| `{metric.name}` | {unit} | {metric.better} | {metric.meaning} |" in REFERENCE
 
 
 @pytest.mark.parametrize("kind", FailureKind)

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 
 from tuner import cost, decide
+from tuner.gang import RunStatus
 from tuner.measure import Reading
-from tuner.model import Attempt, Measurement, Placement, RunStatus, Stopped, Trial
+from tuner.model import Attempt, Measurement, Placement, Stopped, Trial
 from tuner.spec import JobSpec
 
 

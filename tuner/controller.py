@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from tuner import conclude, cost, decide
 from tuner.errors import ExecutorError
+from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
 from tuner.launch import launch_command, place
 from tuner.model import (
@@ -21,13 +22,10 @@ from tuner.model import (
     AuditEvent,
     Failure,
     FailureKind,
-    Gang,
     Job,
     JobState,
     Measurement,
     Plan,
-    RunState,
-    RunStatus,
     Suggestion,
     Trial,
     TrialState,

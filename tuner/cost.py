@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from tuner.model import Attempt, Placement, RunStatus, Spend
+from tuner.gang import RunStatus
+from tuner.model import Attempt, Placement, Spend
 from tuner.spec import PriceBook
 
 JOULES_PER_KWH = 3.6e6

@@ -6,9 +6,9 @@ TrimtabError                  caught at the boundary only (CLI, HTTP, the servic
     NotFound                  no such job, trial, plan or application               exit 3, HTTP 404
     Conflict                  not possible in the present state                     exit 5, HTTP 409
   ExecutorError               a gang could not be started, asked or stopped         exit 6, HTTP 503
-  StoreError                  the store cannot be read, or is locked              exit 6, HTTP 503
+  StoreError                  the store cannot be read, or is locked                exit 6, HTTP 503
     StaleLease                another controller took over; this one must stop      exit 5, HTTP 409
-  TargetError                 a plan could not be put on, or taken off, its target  exit 14, HTTP 409
+  TargetError                 a plan cannot be put on its target, or taken off it  exit 14, HTTP 409
 
 A trial that fails is not an error: it is a result (`tuner.model.Failure`).
 """

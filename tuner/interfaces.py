@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from tuner.gang import Chunk, Gang, RunStatus
 from tuner.model import (
     Application,
     Attempt,
     AuditEvent,
-    Chunk,
-    Gang,
     Job,
     Lease,
     MetricPoint,
     Plan,
-    RunStatus,
     Suggestion,
     Trial,
     Wish,

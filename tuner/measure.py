@@ -15,7 +15,7 @@ from itertools import pairwise
 from statistics import fmean, median
 
 from tuner import stats
-from tuner.model import Record
+from tuner.gang import Record
 
 MAX_BINS = 240
 FLOOR = 0.005

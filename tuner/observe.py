@@ -6,19 +6,10 @@ from dataclasses import dataclass, field, replace
 from tuner import assess, measure
 from tuner.collect.diagnose import diagnose
 from tuner.collect.reader import RecordReader
+from tuner.gang import Record, RunState, RunStatus
 from tuner.interfaces import Executor
 from tuner.launch import launch_command
-from tuner.model import (
-    Attempt,
-    Failure,
-    FailureKind,
-    Measurement,
-    MetricPoint,
-    Record,
-    RunState,
-    RunStatus,
-    Trial,
-)
+from tuner.model import Attempt, Failure, FailureKind, Measurement, MetricPoint, Trial
 from tuner.spec import JobSpec
 
 MAX_POINTS = 120

@@ -5,87 +5,40 @@ a wish; the controller, in whichever process holds the lease, turns wishes into 
 """
 
 import logging
-import os
 import secrets
-import socket
 import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
-from math import expm1
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import psutil
-
 from storage.sql import SqlStore
-from tuner import cost, decide
 from tuner.controller import Controller
-from tuner.errors import Conflict, NotFound, StaleLease, TrimtabError
+from tuner.errors import Conflict, NotFound
 from tuner.executors.host import LocalHost
 from tuner.executors.local import LocalExecutor
-from tuner.interfaces import Store
+from tuner.interfaces import Clock, Store
 from tuner.launch import launch_command
+from tuner.loop import Loop, SystemClock
 from tuner.model import (
     Application,
     ApplicationState,
     Attempt,
     AuditEvent,
     Job,
-    JobState,
     Lease,
     MetricPoint,
     Plan,
-    Spend,
     Trial,
-    TrialState,
     Wish,
 )
+from tuner.progress import Progress, progress_of
 from tuner.rollout import Rollout, new_application
 from tuner.search import make_searcher
 from tuner.spec import JobSpec
 from tuner.targets import TARGETS
 
 log = logging.getLogger(__name__)
-
-LEASE_TTL_S = 15.0
-STEP_S = 0.25
-MAX_ERRORS = 20
-"""Steps of a job that may fail in a row (a full disk, a locked store) before it is given up."""
-
-
-class SystemClock:
-    """The real time."""
-
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self._stop = stop or threading.Event()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a job stands, for a progress line."""
-
-    trials_done: int
-    trials_total: int
-    pairs_done: int
-    pairs_total: int
-    eta_s: float | None
-    spend: Spend
-    baseline: Trial | None
-    best: Trial | None
-    """The best admissible trial so far."""
-    best_gain_pct: float | None
-    """Its screened gain over the baseline; not confirmed yet."""
-    running: tuple[int, ...]
-    """Numbers of the trials that run now."""
 
 
 class Service:
@@ -98,8 +51,7 @@ class Service:
         self._executor = LocalExecutor(home / "attempts")
         self._host = LocalHost()
         self._clock = SystemClock()
-        started_s = psutil.Process().create_time()
-        self.holder = f"{socket.gethostname()}/{os.getpid()}/{started_s}/{secrets.token_hex(4)}"
+        self._loop = Loop(self._store, self._controller, self._rollout)
 
     def __enter__(self) -> "Service":
         return self
@@ -113,18 +65,21 @@ class Service:
     # Jobs
 
     def create_job(self, spec: JobSpec, *, actor: str) -> Job:
-        """A new job; a target's relative path is taken from the home folder."""
+        """A new job; a relative path of its target is taken from the home folder, which is also
+        the working folder of a command that names none."""
         now = self._clock.now()
         milliseconds = int(now.timestamp() * 1000)
         job = Job(
             id=f"job_{milliseconds:x}{secrets.token_hex(2)}",
-            spec=self._with_absolute_target(spec),
+            spec=self._placed(spec),
             created_at=now,
         )
         self._store.save(job, self._event(actor, "job.create", job.id, job.id, job.name))
         return job
 
-    def _with_absolute_target(self, spec: JobSpec) -> JobSpec:
+    def _placed(self, spec: JobSpec) -> JobSpec:
+        folder = spec.workload.working_dir or str(self.home)
+        spec = replace(spec, workload=replace(spec.workload, working_dir=folder))
         target = spec.apply.target
         if target is None:
             return spec
@@ -142,21 +97,7 @@ class Service:
 
     def progress(self, ref: str) -> Progress:
         job = self.job(ref)
-        trials, attempts = self._store.trials(job.id), self._store.attempts(job.id)
-        best = next(iter(decide.ranking(job.spec, trials)), None)
-        baseline = trials[0] if trials else None
-        return Progress(
-            trials_done=sum(t.state.is_finished for t in trials),
-            trials_total=_trials_total(job, trials),
-            pairs_done=_pairs_done(attempts),
-            pairs_total=job.spec.apply.pairs,
-            eta_s=_eta_s(job, trials, attempts),
-            spend=cost.total(attempts),
-            baseline=baseline,
-            best=best,
-            best_gain_pct=_gain_pct(job, best, baseline),
-            running=tuple(a.trial_number for a in attempts if not a.state.is_finished),
-        )
+        return progress_of(job, self._store.trials(job.id), self._store.attempts(job.id))
 
     def pause(self, ref: str, *, actor: str) -> Job:
         """Launches nothing new; what runs goes on to its end."""
@@ -298,50 +239,20 @@ class Service:
     def run(self, stop: threading.Event, *, until_finished: Sequence[str] = ()) -> bool:
         """Controls until `stop` is set, or until the given jobs have finished and every requested
         application is settled. False where another process holds the lease."""
-        held = self._store.lease()
-        if held is not None and _is_dead(held.holder):
-            self._store.release_lease(held.holder)  # nothing happens if another was quicker
-        lease = self._store.acquire_lease(self.holder, LEASE_TTL_S)
-        if lease is None:
-            return False
-        clock = SystemClock(stop)
-        loop = _Loop(self._store, self._controller(clock, lease), self._rollout(clock, lease))
-        renewed_s = time.monotonic()
-        try:
-            while not stop.is_set():
-                if time.monotonic() - renewed_s > LEASE_TTL_S / 4:
-                    renewed = self._store.acquire_lease(self.holder, LEASE_TTL_S)
-                    if renewed is None or renewed.epoch != lease.epoch:
-                        raise StaleLease("the lease was lost")
-                    renewed_s = time.monotonic()
-                loop.step()
-                if until_finished and self._is_settled(until_finished):
-                    break
-                clock.sleep(STEP_S)
-        except StaleLease:
-            log.warning("another controller took over")
-            return False
-        finally:
-            self._store.release_lease(self.holder)
-        return True
+        return self._loop.run(stop, until_finished)
 
-    def _controller(self, clock: SystemClock, lease: Lease) -> Controller:
+    def _controller(self, clock: Clock, epoch: int) -> Controller:
         return Controller(
-            self._store,
-            self._executor,
-            clock,
-            self._host,
-            make_searcher=make_searcher,
-            epoch=lease.epoch,
+            self._store, self._executor, clock, self._host, make_searcher=make_searcher, epoch=epoch
         )
 
-    def _rollout(self, clock: SystemClock, lease: Lease) -> Rollout:
+    def _rollout(self, clock: Clock, epoch: int) -> Rollout:
         return Rollout(
             self._store,
             clock,
             lambda application: TARGETS[application.target_kind](Path(application.target_path)),
             self._baseline_plan,
-            epoch=lease.epoch,
+            epoch=epoch,
         )
 
     def _baseline_plan(self, plan: Plan) -> Plan:
@@ -359,15 +270,6 @@ class Service:
             gain_high_pct=None,
         )
 
-    def _is_settled(self, job_ids: Sequence[str]) -> bool:
-        finished = all(self._store.job(job_id).state.is_finished for job_id in job_ids)
-        open_ones = [
-            a
-            for a in self._store.applications()
-            if not a.state.is_finished and a.state is not ApplicationState.APPLIED
-        ]
-        return finished and not open_ones
-
     def _event(self, actor: str, action: str, job_id: str, subject: str, detail: str) -> AuditEvent:
         return AuditEvent(
             at=self._clock.now(),
@@ -377,46 +279,6 @@ class Service:
             subject=subject,
             detail=detail,
         )
-
-
-def _is_dead(holder: str) -> bool:
-    """Whether a holder was a process of this host that is gone (pid and start time)."""
-    host, pid, started_s, _ = holder.split("/")
-    if host != socket.gethostname():
-        return False
-    try:
-        return psutil.Process(int(pid)).create_time() != float(started_s)
-    except psutil.NoSuchProcess:
-        return True
-
-
-class _Loop:
-    """One turn over every active job; a job whose steps keep failing is given up, alone."""
-
-    def __init__(self, store: Store, controller: Controller, rollout: Rollout) -> None:
-        self._store = store
-        self._controller = controller
-        self._rollout = rollout
-        self._errors: dict[str, int] = {}
-
-    def step(self) -> None:
-        for job in self._store.jobs():
-            if not job.state.is_finished:
-                self._guarded(job.id, partial(self._controller.step, job.id))
-        self._guarded("rollout", self._rollout.step)
-
-    def _guarded(self, name: str, step: Callable[[], None]) -> None:
-        try:
-            step()
-            self._errors.pop(name, None)
-        except StaleLease:
-            raise
-        except Exception as error:
-            self._errors[name] = self._errors.get(name, 0) + 1
-            log.exception("step of %s failed (%d in a row)", name, self._errors[name])
-            expected = isinstance(error, TrimtabError)
-            if self._errors[name] >= (MAX_ERRORS if expected else 3) and name != "rollout":
-                self._controller.give_up(name, f"{type(error).__name__}: {error}")
 
 
 class _Identified(Protocol):
@@ -437,32 +299,3 @@ def _found(things: Sequence[_Thing], ref: str, noun: str, hint: str) -> _Thing:
     if matching:
         raise NotFound(f"{ref!r} fits {len(matching)} {noun}s; give more of the id ({hint})")
     raise NotFound(f"there is no {noun} {ref!r}; {hint} lists them")
-
-
-def _trials_total(job: Job, trials: Sequence[Trial]) -> int:
-    over = job.state.is_finished or job.state is JobState.CONFIRMING
-    return len(trials) if over else max(len(trials), job.spec.budget.trials)
-
-
-def _pairs_done(attempts: Sequence[Attempt]) -> int:
-    done = [a.pair for a in attempts if a.pair is not None and a.state.is_finished]
-    return sum(done.count(pair) >= 2 for pair in set(done))
-
-
-def _eta_s(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) -> float | None:
-    """From the mean length of the launches so far; None before the first has ended."""
-    ended = [a for a in attempts if a.state.is_finished]
-    if job.state.is_finished or not ended:
-        return None
-    left = _trials_total(job, trials) - sum(t.state.is_finished for t in trials)
-    left_pairs = job.spec.apply.pairs - _pairs_done(attempts)
-    launches = left / job.spec.search.parallel_trials + 2 * left_pairs
-    return launches * sum(a.spend.wall_s for a in ended) / len(ended)
-
-
-def _gain_pct(job: Job, best: Trial | None, baseline: Trial | None) -> float | None:
-    if best is None or baseline is None or best.measurement is None:
-        return None
-    if baseline.state is not TrialState.COMPLETE or baseline.measurement is None:
-        return None
-    return 100 * expm1(decide.score(job.spec, best.measurement, baseline.measurement))

@@ -241,6 +241,10 @@ def _numbers(left: Value, right: Value) -> bool:
 
 
 def _draw(parameter: Int | Float | Choice, rng: random.Random) -> Value:
+    if isinstance(parameter, Int) and parameter.log:
+        ratio = rng.uniform(math.log(parameter.low), math.log(parameter.high + 1))
+        steps = (math.exp(ratio) - parameter.low) // parameter.step
+        return parameter.low + min(int(steps), len(parameter.values()) - 1) * parameter.step
     if not isinstance(parameter, Float):
         return rng.choice(parameter.values())
     if parameter.log:

@@ -11,8 +11,8 @@ from tests.fakes import FakeClock, FakeExecutor, FakeOutcome
 from tests.gangs import end_everything, make_gang, python
 from tuner import report
 from tuner.executors.local import LocalExecutor
+from tuner.gang import Gang, RankExit, RunState, RunStatus
 from tuner.interfaces import Executor
-from tuner.model import Gang, RankExit, RunState, RunStatus
 
 TRAINS = """
 import os, sys, time

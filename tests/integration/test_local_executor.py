@@ -25,7 +25,8 @@ from tuner.errors import ExecutorError
 from tuner.executors import EXECUTORS, files, processes
 from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
-from tuner.model import Placement, RankExit, RunState
+from tuner.gang import RankExit, RunState
+from tuner.model import Placement
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.gangs import left_of, make_gang, python, wait_for, wait_for_text
 from tuner.executors import files
-from tuner.model import Gang
+from tuner.gang import Gang
 
 pytestmark = pytest.mark.slow
 

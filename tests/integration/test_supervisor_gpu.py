@@ -11,7 +11,8 @@ import pytest
 
 from tests.gangs import end_everything, make_gang, python, wait_for_end
 from tuner.executors.local import LocalExecutor
-from tuner.model import Gang, Placement
+from tuner.gang import Gang
+from tuner.model import Placement
 
 pytestmark = [
     pytest.mark.slow,

@@ -21,7 +21,7 @@ from tests.gangs import (
 from tuner.executors import files, processes
 from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
-from tuner.model import RunState
+from tuner.gang import RunState
 
 pytestmark = pytest.mark.slow
 

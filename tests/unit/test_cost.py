@@ -4,7 +4,8 @@ import pytest
 
 from tests.unit.builders import attempt
 from tuner import cost
-from tuner.model import Placement, RunState, RunStatus, Spend
+from tuner.gang import RunState, RunStatus
+from tuner.model import Placement, Spend
 from tuner.spec import PriceBook
 
 PRICES = PriceBook(

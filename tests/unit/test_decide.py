@@ -188,9 +188,11 @@ def test_out_of_budget_with_an_unmeasured_baseline_still_concludes() -> None:
 def test_gain_comes_from_the_pairs_with_its_bounds() -> None:
     verdict = decide.judge(spec(), 1, confirmed(1, 1000, [1190, 1200, 1210, 1200, 1195, 1205]))
     assert verdict.gain_pct == pytest.approx(20, abs=0.1)
-    assert verdict.gain_low_pct is not None
-    assert verdict.gain_high_pct is not None
-    assert 19 < verdict.gain_low_pct < verdict.gain_pct < verdict.gain_high_pct < 21
+    low, mean, high = verdict.gain_low_pct, verdict.gain_pct, verdict.gain_high_pct
+    assert low is not None
+    assert mean is not None
+    assert high is not None
+    assert 19 < low < mean < high < 21
     assert len(verdict.pairs) == 6
     assert verdict.metrics["samples_per_s"] == pytest.approx(1200)
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from tuner import measure
-from tuner.model import Record
+from tuner.gang import Record
 
 
 def gang(

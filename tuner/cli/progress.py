@@ -13,7 +13,8 @@ from tuner.model import Job, JobState, Spend, Trial, TrialState
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tuner.service import Progress, Service
+    from tuner.progress import Progress
+    from tuner.service import Service
 
 _BEST_SHOWN = 5
 _FAILED_SHOWN = 3

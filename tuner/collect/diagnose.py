@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tuner.collect.lines import clean, split_rank
-from tuner.model import Failure, FailureKind, RunState, RunStatus
+from tuner.gang import RunState, RunStatus
+from tuner.model import Failure, FailureKind
 
 TAIL_LINES = 15
 _MAX_CAUSE_CHARS = 300

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tuner.model import Chunk
+from tuner.gang import Chunk
 
 MAX_LINE_BYTES = 64 * 1024
 

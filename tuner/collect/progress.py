@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tuner.model import Record
+from tuner.gang import Record
 
 _COUNTERS = frozenset({"step", "steps", "samples", "total", "pause", "pause_s"})
 _NEVER_NEGATIVE = frozenset(

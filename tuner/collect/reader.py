@@ -10,7 +10,8 @@ from tuner.collect.formats import FORMATS, PROGRESS, Format, Readings
 from tuner.collect.lines import Cut, LineCutter, split_rank
 from tuner.collect.patterns import UserPatterns
 from tuner.collect.progress import Progress
-from tuner.model import Chunk, LaunchCommand, Record
+from tuner.gang import Chunk, Record
+from tuner.model import LaunchCommand
 from tuner.space import Params
 from tuner.spec import LogSource
 

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.model import Gang, LaunchCommand, Placement, RankExit
+from tuner.gang import Gang, RankExit
+from tuner.model import LaunchCommand, Placement
 
 _VERSION = 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from tuner.executors.local import LocalExecutor
-from tuner.model import Gang, RunState, RunStatus
+from tuner.gang import Gang, RunState, RunStatus
 
 _PERIOD_S = 0.1
 _LOST_EXIT_CODE = 70

@@ -14,7 +14,7 @@ from tuner.executors import files, processes, spool
 from tuner.executors.files import GangFolder
 from tuner.executors.processes import Process
 from tuner.executors.ranks import KEY_VARIABLE
-from tuner.model import Chunk, Gang, RunState, RunStatus
+from tuner.gang import Chunk, Gang, RunState, RunStatus
 from tuner.report import FILE_VARIABLE
 
 _START_LIMIT_S = 30.0

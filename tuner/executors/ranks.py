@@ -10,7 +10,7 @@ from itertools import chain
 
 from tuner.executors.files import GangFolder
 from tuner.executors.processes import die_with_parent
-from tuner.model import Gang
+from tuner.gang import Gang
 from tuner.report import FILE_VARIABLE
 
 KEY_VARIABLE = "TRIMTAB_LAUNCH_KEY"

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tuner.executors.files import marks_of
-from tuner.model import Chunk
+from tuner.gang import Chunk
 
 CAP_BYTES = 256 * 2**20
 _KEPT_BYTES = 64 * 2**20

@@ -24,7 +24,7 @@ from tuner.executors.nvml import GpuMeter
 from tuner.executors.processes import Process
 from tuner.executors.ranks import free_port, rank_environ, start_rank
 from tuner.executors.spool import Spool
-from tuner.model import Gang, RankExit
+from tuner.gang import Gang, RankExit
 
 TURN_S = 0.05
 SAMPLE_S = 0.3

@@ -27,7 +27,8 @@ from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params
 from tuner.spec import JobSpec
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Its warnings tell of a fit that fell back to defaults, about which nobody can do anything.
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 ASKS = 3
 """How often a sampler may want what is taken or no member, before the nearest untried is used."""

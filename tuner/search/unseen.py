@@ -15,6 +15,8 @@ SAMPLES = 256
 """How many members of a larger space are compared."""
 TRIES = 200
 """Draws for each of them, so that strict constraints cost milliseconds."""
+REPEATS = 8
+"""Members that may turn out to be tried before the rest is listed."""
 
 
 class Member(NamedTuple):
@@ -34,19 +36,20 @@ class Unseen:
         self._listed: dict[str, Member] | None = None
         if size is not None and size <= LISTABLE:
             self._listed = {identity(space, p): self._member(p) for p in space.members()}
+        self._all = space.members() if space.is_finite else iter(())
 
     def any(self, rng: random.Random) -> dict[str, Value] | None:
         """One at random; None where there is none."""
-        if self._listed is not None:
-            listed = self._untried(rng, None)
-            return rng.choice(listed).params if listed else None
-        for _ in range(SAMPLES):
+        for _ in range(REPEATS):
             params = self._space.sample(rng)
             if params is None:
                 break
             if self._is_new(params):
                 return params
-        return next(self._rest(), None)
+        if self._listed is None:
+            return self._first()
+        untried = self._untried(rng, None)
+        return rng.choice(untried).params if untried else None
 
     def farthest(self, rng: random.Random) -> dict[str, Value] | None:
         """The one farthest from everything taken, chance deciding between equals."""
@@ -93,9 +96,10 @@ class Unseen:
         own = filled(self._space, params)
         return self._space.active({n: (own if rng.random() < share else other)[n] for n in own})
 
-    def _rest(self) -> Iterator[dict[str, Value]]:
-        if self._space.is_finite:
-            yield from (params for params in self._space.members() if self._is_new(params))
+    def _first(self) -> dict[str, Value] | None:
+        """The first in the order of the space, which is walked once: whatever comes out of here is
+        suggested, hence taken."""
+        return next((params for params in self._all if self._is_new(params)), None)
 
     def _is_new(self, params: Params) -> bool:
         return identity(self._space, params) not in self._taken

@@ -3,7 +3,8 @@ from collections.abc import Mapping
 import pytest
 
 from tuner.collect.diagnose import TAIL_LINES, diagnose
-from tuner.model import Failure, FailureKind, RankExit, RunState, RunStatus
+from tuner.gang import RankExit, RunState, RunStatus
+from tuner.model import Failure, FailureKind
 
 TRACE = 'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n'
 PEER = f"{TRACE}RuntimeError: [gloo] Connection closed by peer [127.0.0.1]:4711\n"

@@ -8,7 +8,8 @@ import pytest
 from tuner.collect import patterns
 from tuner.collect.patterns import MAX_TIMEOUTS, UserPatterns
 from tuner.collect.reader import RecordReader
-from tuner.model import Chunk, LaunchCommand, Record
+from tuner.gang import Chunk, Record
+from tuner.model import LaunchCommand
 from tuner.spec import LogSource
 
 LOG, METRICS = "rank-0.log", "rank-0.metrics.jsonl"

@@ -6,7 +6,8 @@ import pytest
 from tests.gangs import make_gang
 from tuner.executors import files
 from tuner.executors.files import GangExit, GangFolder
-from tuner.model import Placement, RankExit
+from tuner.gang import RankExit
+from tuner.model import Placement
 
 
 def test_a_gang_comes_back_as_it_was(tmp_path: Path) -> None:

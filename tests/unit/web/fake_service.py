@@ -31,7 +31,8 @@ from tuner.model import (
     TrialState,
     Wish,
 )
-from tuner.service import Progress, Service
+from tuner.progress import Progress
+from tuner.service import Service
 from tuner.space import Choice, Int, Space
 from tuner.spec import (
     Apply,

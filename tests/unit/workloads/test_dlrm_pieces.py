@@ -66,6 +66,7 @@ def test_spans_can_always_be_divided_among_the_ranks() -> None:
     [
         (["--global-batch-size=1023"], "global batch size 1023 cannot be divided among 2 ranks"),
         (["--shard-strategy=column_wise", "--embedding-dim=7"], "embedding dim 7"),
+        (["--max-samples=1"], "1 samples are none for some of 2 ranks"),
         (["--global-batch-size=0"], "'0' is no whole number from 1 upwards"),
         (["--loader-workers=-1"], "'-1' is no whole number from 0 upwards"),
         (["--shard-strategy=diagonal"], "invalid choice"),

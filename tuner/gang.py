@@ -1,0 +1,80 @@
+"""What an executor is asked to run, and what a gang of processes shows while it runs."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tuner.model import LaunchCommand, Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gang:
+    """What an executor is asked to run."""
+
+    launch_key: str
+    command: LaunchCommand
+    placement: Placement
+    lease_s: float = 300.0
+    memory_limit_gib: float | None = None
+
+
+class RunState(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    EXITED = "exited"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankExit:
+    """How a rank ended: `exit_code` is negative for a signal, None where it never started."""
+
+    rank: int
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """How a gang is doing."""
+
+    state: RunState
+    elapsed_s: float = 0.0
+    """Since the gang was started, until it ended; by the monotonic clock."""
+    now_s: float = 0.0
+    """The host's monotonic clock, comparable with the `t_s` of its records."""
+    reason: str = ""
+    """Why it ended: `exited`, `rank_failed`, `memory_limit`, `controller_lost`, or what `stop`
+    was told."""
+    ranks: tuple[RankExit, ...] = ()
+    first_failed_rank: int | None = None
+    oom_kills: int = 0
+    """Kills by the kernel's out-of-memory killer in the gang's cgroup while it ran."""
+    usage: dict[str, float] = field(default_factory=dict)
+    """Metric -> value over the run: peak_memory_gib, cpu_s, other_cpu_pct, energy_j, gpu_..."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of a file that a gang writes. `stream` is its name, e.g. `rank-0.log`."""
+
+    stream: str
+    offset: int
+    data: bytes
+    marks: tuple[tuple[int, float], ...] = ()
+    """(byte offset, monotonic second): by that second the file had grown to that offset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One reading from a rank: a step, or values; `t_s` is the host's monotonic clock then."""
+
+    rank: int
+    t_s: float
+    steps: int = 0
+    """Steps since the rank's last record."""
+    samples: float = 0.0
+    """Samples of this rank since its last record."""
+    pause_s: float = 0.0
+    """Time since the last record that was no training: evaluation, a checkpoint."""
+    values: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+    """File and byte offset, so that every figure can be traced to its line."""

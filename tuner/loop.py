@@ -1,0 +1,142 @@
+"""Leading: who may control, and the turns of whoever does."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import psutil
+
+from tuner.controller import Controller
+from tuner.errors import StaleLease, TrimtabError
+from tuner.interfaces import Clock, Store
+from tuner.model import ApplicationState, Lease
+from tuner.rollout import Rollout
+
+log = logging.getLogger(__name__)
+
+LEASE_TTL_S = 15.0
+STEP_S = 0.25
+MAX_ERRORS = 20
+"""Steps of a job that may fail in a row (a full disk, a locked store) before it is given up."""
+MAX_SURPRISES = 3
+"""The same for errors that nobody foresaw."""
+
+
+class SystemClock:
+    """The real time; sleeping ends early when the process is asked to stop."""
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop or threading.Event()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+
+class Loop:
+    """Takes the lease and steps every active job, and every application, until told to stop."""
+
+    def __init__(
+        self,
+        store: Store,
+        make_controller: Callable[[Clock, int], Controller],
+        make_rollout: Callable[[Clock, int], Rollout],
+    ) -> None:
+        self._store = store
+        self._make_controller = make_controller
+        self._make_rollout = make_rollout
+        started_s = psutil.Process().create_time()
+        self.holder = f"{socket.gethostname()}/{os.getpid()}/{started_s}/{secrets.token_hex(4)}"
+
+    def run(self, stop: threading.Event, until_finished: Sequence[str]) -> bool:
+        """False where another process holds the lease, or took it."""
+        held = self._store.lease()
+        if held is not None and _is_dead(held.holder):
+            self._store.release_lease(held.holder)  # nothing happens if another was quicker
+        lease = self._store.acquire_lease(self.holder, LEASE_TTL_S)
+        if lease is None:
+            return False
+        try:
+            self._lead(lease, stop, until_finished)
+        except StaleLease:
+            log.warning("another controller took over")
+            return False
+        finally:
+            self._store.release_lease(self.holder)
+        return True
+
+    def _lead(self, lease: Lease, stop: threading.Event, until_finished: Sequence[str]) -> None:
+        clock = SystemClock(stop)
+        turns = _Turns(
+            self._store,
+            self._make_controller(clock, lease.epoch),
+            self._make_rollout(clock, lease.epoch),
+        )
+        renewed_s = time.monotonic()
+        while not stop.is_set():
+            if time.monotonic() - renewed_s > LEASE_TTL_S / 4:
+                renewed = self._store.acquire_lease(self.holder, LEASE_TTL_S)
+                if renewed is None or renewed.epoch != lease.epoch:
+                    raise StaleLease("the lease was lost")
+                renewed_s = time.monotonic()
+            turns.step()
+            if until_finished and self._is_settled(until_finished):
+                return
+            clock.sleep(STEP_S)
+
+    def _is_settled(self, job_ids: Sequence[str]) -> bool:
+        finished = all(self._store.job(job_id).state.is_finished for job_id in job_ids)
+        open_ones = [
+            a
+            for a in self._store.applications()
+            if not a.state.is_finished and a.state is not ApplicationState.APPLIED
+        ]
+        return finished and not open_ones
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether a holder was a process of this host that is gone (pid and start time)."""
+    host, pid, started_s, _ = holder.split("/")
+    if host != socket.gethostname():
+        return False
+    try:
+        return psutil.Process(int(pid)).create_time() != float(started_s)
+    except psutil.NoSuchProcess:
+        return True
+
+
+class _Turns:
+    """One turn over every active job; a job whose steps keep failing is given up, alone."""
+
+    def __init__(self, store: Store, controller: Controller, rollout: Rollout) -> None:
+        self._store = store
+        self._controller = controller
+        self._rollout = rollout
+        self._errors: dict[str, int] = {}
+
+    def step(self) -> None:
+        for job in self._store.jobs():
+            if not job.state.is_finished:
+                self._guarded(job.id, partial(self._controller.step, job.id))
+        self._guarded("rollout", self._rollout.step)
+
+    def _guarded(self, name: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+            self._errors.pop(name, None)
+        except StaleLease:
+            raise
+        except Exception as error:
+            self._errors[name] = self._errors.get(name, 0) + 1
+            log.exception("step of %s failed (%d in a row)", name, self._errors[name])
+            limit = MAX_ERRORS if isinstance(error, TrimtabError) else MAX_SURPRISES
+            if self._errors[name] >= limit and name != "rollout":
+                self._controller.give_up(name, f"{type(error).__name__}: {error}")
