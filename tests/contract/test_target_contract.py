@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.plans import a_plan
 
+from tests.unit.plans import a_plan
 from tuner.errors import TargetError
 from tuner.interfaces import Target
 from tuner.targets import TARGETS

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_quality_is_compared_with_the_baseline() -> None:
     [{"is_stable": False}, {"stopped": "beaten"}],
     ids=["unstable", "beaten"],
 )
-def test_unstable_and_beaten_trials_never_win(spoilt: dict[str, object]) -> None:
+def test_unstable_and_beaten_trials_never_win(spoilt: dict[str, Any]) -> None:
     best = trial(1, outcome=measurement(9000, **spoilt))
     assert [t.number for t in decide.ranking(spec(), [*trials_with(1000), best])] == [0]
 
@@ -109,8 +110,9 @@ def confirmed(candidate: int, baseline_rate: float, rates: list[float]) -> list[
 
 def test_winner_is_confirmed_in_coin_tossed_pairs() -> None:
     trials, attempts = trials_with(1000, 1500, 1200), [attempt(0), attempt(1), attempt(2)]
-    order = []
+    order: list[tuple[int, int]] = []
     while isinstance(action := decide.next_action(spec(), trials, attempts, OVER), Launch):
+        assert action.pair is not None
         order.append((action.pair, action.trial_number))
         attempts.append(
             attempt(

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.plans import a_plan
 
+from tests.unit.plans import a_plan
 from tuner.errors import TargetError
 from tuner.targets.file import PlanFile, read_plan_file
 
