@@ -80,6 +80,9 @@ def impossible(options: Options, world_size: int) -> str | None:
         return f"global batch size {batch} cannot be divided among {world_size} ranks"
     if options.shard_strategy == "column_wise" and dim % world_size:
         return f"column_wise: embedding dim {dim} cannot be divided among {world_size} ranks"
+    for mark in (options.eval_at_samples, options.max_samples):
+        if mark is not None and mark < world_size:
+            return f"{mark} samples are none for some of {world_size} ranks"
     return None
 
 
@@ -266,14 +269,15 @@ def main(words: list[str]) -> None:
     common.end_on_sigterm()
     common.set_threads(world, options.threads_per_rank)
     data = movielens.load()
+    device = common.pick_device(world)
     tables = movielens.table_rows(options.table_rows_scale)
     batches = movielens.load_batches(
         movielens.TrainBatches(data, tables, world, options.seed),
         spans(options, world.world_size),
         options.loader_workers,
-        pin_memory=torch.cuda.is_available(),
-    )  # starts its worker processes, so it comes before the threads of a process group or GPU
-    device = common.pick_device(world)
+        pin_memory=device.type == "cuda",
+    )
+    # Loader workers are forked by now, before the threads of a process group run.
     common.start_process_group(world, device)
     model = Dlrm(options, world, device)
     progress = Progress(device)

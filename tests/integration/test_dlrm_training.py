@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.gangs import is_running, wait_for
 from tuner import report
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -86,23 +87,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def wait_for(holds: Callable[[], bool], within_s: float, what: str) -> None:
-    end_s = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end_s, f"not within {within_s} s: {what}"
-        time.sleep(0.02)
-
-
 def wait_for_steps(ranks: Ranks) -> None:
     every = range(len(ranks.processes))
-    wait_for(lambda: all(ranks.lines(rank) for rank in every), DEADLINE_S, "a first step")
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    wait_for(lambda: all(ranks.lines(rank) for rank in every), DEADLINE_S)
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +155,12 @@ def test_a_batch_that_cannot_be_divided_ends_with_code_2(start: Start) -> None:
 def test_sigterm_ends_ranks_and_their_loader_workers(start: Start) -> None:
     ranks = start("--shard-strategy=table_wise", "--loader-workers=1", world_size=2)
     wait_for_steps(ranks)
-    workers = [child for p in ranks.processes for child in psutil.Process(p.pid).children()]
+    workers = [child.pid for p in ranks.processes for child in psutil.Process(p.pid).children()]
     assert len(workers) == 2
     for process in ranks.processes:
         process.send_signal(signal.SIGTERM)
     assert ranks.exit_codes(within_s=5) == [-signal.SIGTERM] * 2
-    wait_for(lambda: not any(map(is_running, workers)), 2, "the end of all loader workers")
+    wait_for(lambda: not any(map(is_running, workers)), 2)
 
 
 def test_sigterm_ends_a_rank_that_waits_for_another(start: Start) -> None:
@@ -181,15 +168,7 @@ def test_sigterm_ends_a_rank_that_waits_for_another(start: Start) -> None:
     wait_for_steps(ranks)
     waiting, halted = ranks.processes
     halted.send_signal(signal.SIGSTOP)
-    seen = len(ranks.lines(0))
-
-    def stands_still() -> bool:
-        nonlocal seen
-        time.sleep(0.3)
-        before, seen = seen, len(ranks.lines(0))
-        return before == seen
-
-    wait_for(stands_still, DEADLINE_S, "a step that waits for the other rank")
+    wait_for(lambda: time.monotonic() - ranks.lines(0)[-1].t_s > 0.5, DEADLINE_S)
     waiting.send_signal(signal.SIGTERM)
     assert waiting.wait(timeout=5) == -signal.SIGTERM
 
