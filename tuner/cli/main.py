@@ -59,7 +59,7 @@ app.command("help", rich_help_panel=_SYSTEM)(system.show_topic)
 
 def main() -> None:
     """The entry point: an unexpected error is one line too, unless debugging."""
-    logging.basicConfig(level=logging.WARNING, handlers=[session.NarratingHandler()])
+    logging.basicConfig(level=logging.WARNING, handlers=[session.Narration()])
     try:
         app()
     except Exception as error:

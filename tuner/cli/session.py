@@ -50,7 +50,7 @@ def narrate(text: str) -> None:
     typer.echo(text, err=True)
 
 
-class NarratingHandler(logging.Handler):
+class Narration(logging.Handler):
     """Log records on standard error, whatever that is by then; tracebacks only when debugging."""
 
     def emit(self, record: logging.LogRecord) -> None:
