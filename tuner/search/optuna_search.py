@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import threadpool_limits
 
 from tuner.expression import Value
 from tuner.model import Suggestion, Trial
@@ -96,7 +97,9 @@ class OptunaSearcher:
         lessons = self._history.lessons()
         place = len(self._history.taken) + 1
         if place > self._method.start and len(lessons) >= 2:
-            return self._modelled(lessons)
+            # On matrices this small more threads only wait for each other, and for the trials.
+            with threadpool_limits(1):
+                return self._modelled(lessons)
         params = self._unseen.farthest(self._history.rng())
         if params is None:
             return None
