@@ -13,6 +13,8 @@ from tuner.spec import JobSpec
 
 FAILED = 1.0
 """Infeasibility of what did not run, or not steadily; also of a limit broken by its own size."""
+EXTREME = 20.0
+"""Largest log gain believed, a factor of 5e8: a reading of 0 must not drown all others."""
 
 
 class Lesson(NamedTuple):
@@ -92,10 +94,11 @@ def _lesson(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> Lesson
     gains = tuple(decide.objective_gain(o, measurement, baseline) for o in spec.objectives)
     if not all(map(math.isfinite, (score, *gains))):
         return None
+    score, gains = _bounded(score, EXTREME), tuple(_bounded(gain, EXTREME) for gain in gains)
     if trial.failure is not None or not measurement.is_stable:
         return Lesson(score, gains, FAILED)
     over = decide.violations(spec, measurement, baseline).values()
-    return Lesson(score, gains, max(-FAILED, min(FAILED, max(over, default=-FAILED))))
+    return Lesson(score, gains, _bounded(max(over, default=-FAILED), FAILED))
 
 
 def _worst(spec: JobSpec, lessons: Sequence[Lesson]) -> Lesson:
@@ -104,3 +107,7 @@ def _worst(spec: JobSpec, lessons: Sequence[Lesson]) -> Lesson:
     columns = zip(*(lesson.gains for lesson in lessons), strict=True)
     gains = tuple(min(column) for column in columns) or (0.0,) * len(spec.objectives)
     return Lesson(score, gains, FAILED)
+
+
+def _bounded(value: float, size: float) -> float:
+    return max(-size, min(size, value))

@@ -33,8 +33,10 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 ASKS = 3
 """How often a sampler may want what is taken or no member, before the nearest untried is used."""
+START = 5
+"""Configurations that fill the space before a model is asked, the baseline included."""
 POPULATION = 8
-"""Of a generation: several generations must fit into 20 to 60 trials."""
+"""Of a generation: several must fit into 20 to 60 trials, and fewer parents lack variety."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,8 @@ class Method:
     sampler: Callable[[int], BaseSampler]
     """By its seed."""
     reason: str
-    start: int
-    """Configurations that fill the space first, the baseline included."""
+    needs: int = 2
+    """Results without which it would only guess."""
     per_objective: bool = False
     """Whether it weighs the objectives itself instead of being told their weighted sum."""
 
@@ -62,16 +64,12 @@ def _nsga(seed: int) -> BaseSampler:
     return NSGAIISampler(seed=seed, population_size=POPULATION)
 
 
-BAYESIAN = Method(
-    sampler=_gp, start=5, reason="expected improvement of a Gaussian process over {n} trials"
-)
-TPE = Method(
-    sampler=_parzen, start=5, reason="likeliest to be good by Parzen estimators over {n} trials"
-)
+BAYESIAN = Method(sampler=_gp, reason="expected improvement of a Gaussian process over {n} trials")
+TPE = Method(sampler=_parzen, reason="likeliest to be good by Parzen estimators over {n} trials")
 GENETIC = Method(
     sampler=_nsga,
-    start=POPULATION,
     reason="child of the best of {n} trials (NSGA-II)",
+    needs=POPULATION,
     per_objective=True,
 )
 
@@ -96,16 +94,16 @@ class OptunaSearcher:
     def _next(self) -> Suggestion | None:
         lessons = self._history.lessons()
         place = len(self._history.taken) + 1
-        if place > self._method.start and len(lessons) >= 2:
+        if place > START and len(lessons) >= self._method.needs:
             # On matrices this small more threads only wait for each other, and for the trials.
             with threadpool_limits(1):
                 return self._modelled(lessons)
         params = self._unseen.farthest(self._history.rng())
         if params is None:
             return None
-        start = f"space-filling start {place} of {self._method.start}"
-        late = "space-filling: fewer than 2 results to learn from"
-        return Suggestion(params=params, reason=start if place <= self._method.start else late)
+        start = f"space-filling start {place} of {START}"
+        late = f"space-filling: only {len(lessons)} of {self._method.needs} results to learn from"
+        return Suggestion(params=params, reason=start if place <= START else late)
 
     def _modelled(self, lessons: Sequence[tuple[Params, Lesson]]) -> Suggestion | None:
         rng = self._history.rng()

@@ -2,10 +2,15 @@
 
 from datetime import UTC, datetime
 
+from hypothesis import HealthCheck, settings
+
 from tuner.expression import Value
 from tuner.model import Failure, FailureKind, Measurement, Trial, TrialState
 from tuner.space import Choice, Float, Int, Space
 from tuner.spec import JobSpec, Limit, Objective, Search, Workload
+
+patiently = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+"""For properties: the same examples everywhere, however busy the computer is."""
 
 TINY = Space(
     params={"nproc": Int(low=1, high=3), "strategy": Choice(options=("data_parallel", "row_wise"))}
