@@ -300,7 +300,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--surfaces", type=Path, default=HERE / "surfaces", help="folder of *.csv and tasks.json"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="runs of each method on each surface")
+    parser.add_argument("--seeds", type=int, default=2, help="runs of each method on each surface")
     parser.add_argument("--trials", type=int, default=40, help="distinct trials allowed")
     parser.add_argument(
         "--methods",
