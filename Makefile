@@ -53,7 +53,7 @@ GPU_PYTHON ?= python3
 GPU_PYTHON_VERSION ?= 3.12
 GPU_VENV := .venv-gpu
 GPU_WHEELS := alembic annotated-types colorlog greenlet mako markupsafe nvidia-ml-py optuna packaging \
-  platformdirs psutil pydantic pydantic-core pyyaml regex sqlalchemy tqdm typing-extensions typing-inspection
+  platformdirs psutil pydantic pydantic-core pyyaml regex sqlalchemy threadpoolctl tqdm typing-extensions typing-inspection
 
 wheelhouse: setup
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: -d .wheelhouse \

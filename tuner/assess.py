@@ -104,6 +104,8 @@ def stop_reason(
         return None
     if is_precise(spec, measurement, confirming=attempt.purpose == "confirm"):
         return "precise"
+    if measurement.window_s >= spec.measuring.max_window_s and has_quality(spec, measurement):
+        return "cap"
     is_searching = attempt.purpose == "measure" and attempt.trial_number != 0
     if is_searching and measurement.window_s >= spec.measuring.min_window_s / 2:
         best = next(iter(decide.ranking(spec, trials)), None)
@@ -129,9 +131,14 @@ def is_precise(spec: JobSpec, measurement: Measurement, *, confirming: bool) -> 
     wanted = limits.confirm_precision_pct if confirming else limits.precision_pct
     if measurement.window_s < limits.min_window_s or not measurement.is_stable:
         return False
-    if spec.quality is not None and spec.quality.metric not in measurement.metrics:
+    if not has_quality(spec, measurement):
         return False
     return all(precision_pct(measurement, o.metric) <= wanted for o in spec.objectives)
+
+
+def has_quality(spec: JobSpec, measurement: Measurement) -> bool:
+    """Whether the quality figure, where the job has one, was reported."""
+    return spec.quality is None or spec.quality.metric in measurement.metrics
 
 
 def precision_pct(measurement: Measurement, metric: str) -> float:

@@ -204,6 +204,8 @@ class Measuring:
     """The same while confirming the winner."""
     min_window_s: float = 2.0
     """Shortest steady window to believe."""
+    max_window_s: float = 60.0
+    """Longest steady window; a trial ends there, however wide its interval still is."""
     max_trial_s: float = 600.0
     """Longest time for one trial, start-up included; what was measured by then counts."""
     startup_s: float = 300.0
