@@ -32,6 +32,7 @@ EMBEDDING_LR_SHARE = 0.1
 """At the full rate embeddings know the training set by heart in their second epoch."""
 EVAL_BATCH = 2048
 CUDA_REPORT_S = 0.02
+PRINT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,10 +196,12 @@ class Progress:
     On a GPU a step returns before it is done. Waiting for each would keep the GPU idle while the
     next is prepared, so the steps are held back and told together after a wait every 20 ms."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, world: common.World) -> None:
         self._cuda = device.type == "cuda"
+        self._world = world
         self._samples: list[int] = []
-        self._told_s = float("-inf")
+        self._trained = 0
+        self._told_s = self._printed_s = float("-inf")
 
     def step(self, samples: int, loss: Tensor) -> None:
         self._samples.append(samples)
@@ -211,8 +214,17 @@ class Progress:
             values["gpu_peak_memory_gib"] = torch.cuda.max_memory_reserved() / 2**30
         for samples in self._samples:
             report.step(samples=samples, **values)
+            self._trained += samples * self._world.world_size
         self._samples.clear()
         self._told_s = time.monotonic()
+        if self._told_s - self._printed_s >= PRINT_S:
+            self._printed_s = self._told_s
+            self.print(f"{self._trained:,} samples, loss {values['loss']:.4f}")
+
+    def print(self, text: str) -> None:
+        """A line for people, by the first rank only."""
+        if self._world.rank == 0:
+            print(text, flush=True)
 
 
 def evaluate(model: Dlrm, data: MovieLens, tables: list[int]) -> dict[str, float]:
@@ -280,7 +292,7 @@ def main(words: list[str]) -> None:
     # Loader workers are forked by now, before the threads of a process group run.
     common.start_process_group(world, device)
     model = Dlrm(options, world, device)
-    progress = Progress(device)
+    progress = Progress(device, world)
     evaluate_at = (options.eval_at_samples or 0) // world.world_size * world.world_size
     for (start, stop), batch in zip(spans(options, world.world_size), batches, strict=True):
         loss = model.train(batch, stop - start)
@@ -290,6 +302,7 @@ def main(words: list[str]) -> None:
             with report.pause():
                 quality = evaluate(model, data, tables)
             report.value(**quality, quality_samples=stop)
+            progress.print(f"{stop:,} samples, on held-out ratings: {quality}")
     progress.tell(loss)
     common.end_process_group()
 

@@ -54,6 +54,7 @@ def test_better_plan_with_its_gain_cost_and_payback() -> None:
     assert plan.search_spend.usd == pytest.approx(3.0)
     saved_per_sample = (0.1 - 100 / 1200) / 1e6
     assert plan.payback_samples == pytest.approx(3.0 / saved_per_sample, rel=1e-6)
+    assert plan.payback_samples is not None
     assert plan.payback_s == pytest.approx(plan.payback_samples / 1200, rel=1e-3)
     assert plan.learning_changes == ("global_batch_size",)
     assert changed_params(plan) == [("loader_workers", 0, 2), ("global_batch_size", 256, 512)]
