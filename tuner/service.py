@@ -65,8 +65,8 @@ class Service:
     # Jobs
 
     def create_job(self, spec: JobSpec, *, actor: str) -> Job:
-        """A new job; a relative path of its target is taken from the home folder, which is also
-        the working folder of a command that names none."""
+        """A new job. Relative paths that are left (a job file's have been resolved by its own
+        folder) are taken from the home folder."""
         now = self._clock.now()
         milliseconds = int(now.timestamp() * 1000)
         job = Job(
@@ -78,7 +78,7 @@ class Service:
         return job
 
     def _placed(self, spec: JobSpec) -> JobSpec:
-        folder = spec.workload.working_dir or str(self.home)
+        folder = str((self.home / (spec.workload.working_dir or "")).resolve())
         spec = replace(spec, workload=replace(spec.workload, working_dir=folder))
         target = spec.apply.target
         if target is None:
