@@ -7,11 +7,12 @@ at any point is continued by the next one, with nothing lost and nothing run twi
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tuner import conclude, cost, decide
-from tuner.errors import ExecutorError
+from tuner.errors import ExecutorError, TrimtabError
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
 from tuner.launch import launch_command, place
@@ -106,8 +107,12 @@ class Controller:
             self._advance(now)
 
     def give_up(self, job_id: str, cause: str) -> None:
-        """Fails a job that cannot be stepped; its gangs end when their lease runs out."""
+        """Fails a job that cannot be stepped. What cannot even be stopped ends with its lease."""
         job = self._store.job(job_id)
+        for attempt in self._store.attempts(job_id):
+            if attempt.handle is not None and not attempt.state.is_finished:
+                with suppress(TrimtabError):
+                    self._executor.stop(attempt.handle, "cancelled")
         now = _Snapshot(job, self._store.trials(job_id), [])
         self._end(now, JobState.FAILED, f"given up after repeated errors: {cause}")
 
