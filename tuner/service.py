@@ -60,6 +60,7 @@ class Service:
         self.close()
 
     def close(self) -> None:
+        self._executor.close()
         self._store.close()
 
     # Jobs

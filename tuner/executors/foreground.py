@@ -20,7 +20,7 @@ def run_in_foreground(gang: Gang, folder: Path) -> int:
 
     Ctrl-C and SIGTERM end the gang. A launch key that ran before is not run again.
     """
-    executor = LocalExecutor(folder)
+    executor = LocalExecutor(folder, warm_package=None)
     received: list[signal.Signals] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from tuner.executors import files, processes, spool
 from tuner.executors.files import GangFolder
 from tuner.executors.processes import Process
 from tuner.executors.ranks import KEY_VARIABLE
+from tuner.executors.warm import Templates, ask
 from tuner.gang import Chunk, Gang, RunState, RunStatus
 from tuner.report import FILE_VARIABLE
 
@@ -25,10 +26,19 @@ _CODE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class LocalExecutor:
-    """Runs gangs under `folder`, a folder for each. The handle of a gang is its launch key."""
+    """Runs gangs under `folder`, a folder for each. The handle of a gang is its launch key.
 
-    def __init__(self, folder: Path) -> None:
+    Modules of `warm_package` start from a template where that is the same; without a package
+    everything starts cold. Close it, so that no template waits for its lease to run out.
+    """
+
+    def __init__(self, folder: Path, warm_package: str | None = "workloads") -> None:
         self._root = folder.resolve()
+        self._templates = Templates(self._root / ".templates", warm_package)
+
+    def close(self) -> None:
+        """Gangs go on."""
+        self._templates.close()
 
     def launch(self, gang: Gang) -> str:
         """A caller killed at any point of this may call again: it runs once."""
@@ -43,10 +53,22 @@ class LocalExecutor:
             if files.read_gang(folder) is None:
                 files.write_gang(folder, gang)
             if not _has_run(folder):
-                _start_supervisor(folder)
+                self._start(folder, gang)
         except OSError as error:
             raise ExecutorError(f"cannot start {gang.launch_key}: {error}") from error
         return gang.launch_key
+
+    def _start(self, folder: GangFolder, gang: Gang) -> None:
+        template = self._templates.find(gang.command)
+        connection = template.connect() if template else None
+        if connection is not None:
+            with connection:
+                ask(connection, folder)
+        # Without an answer nothing is known but what the folder says.
+        if not _has_run(folder):
+            _start_supervisor(folder)
+        if template and connection is None:
+            template.start(gang.lease_s)
 
     def poll(self, handle: str) -> RunStatus:
         folder = self._folder(handle)
@@ -69,6 +91,7 @@ class LocalExecutor:
             self._kill_leftovers(folder)
             return RunStatus(state=RunState.LOST, now_s=now_s, reason=_why_lost(folder))
         _renew(folder)
+        self._templates.renew()
         started = files.read(folder.started)
         if started is None:
             return RunStatus(state=RunState.STARTING, now_s=now_s)

@@ -4,8 +4,9 @@ import os
 import random
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from tuner.executors.files import GangFolder
@@ -19,20 +20,16 @@ _PORTS = range(15_000, 32_000)
 """Below those that the kernel hands to outgoing connections, so that none of them takes it."""
 
 
-def start_rank(
-    gang: Gang, rank: int, folder: GangFolder, environ: Mapping[str, str]
-) -> subprocess.Popen[bytes]:
-    """Starts a rank in a session of its own. Raises OSError or SubprocessError.
+def start_rank(gang: Gang, rank: int, folder: GangFolder, environ: Mapping[str, str]) -> int:
+    """Starts a rank in a session of its own and returns its pid. Raises OSError, SubprocessError.
 
     Only for a process without threads: the child runs Python before it becomes the rank.
     """
     cores = cores_of(gang, rank)
-    missing = sorted(set(cores) - os.sched_getaffinity(0))
-    if missing:
-        raise OSError(f"cores {missing} cannot be used here")
-    log = os.open(folder.log(rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    require(cores)
+    log = open_log(folder, rank)
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             gang.command.argv,
             cwd=gang.command.working_dir,
             env=dict(environ),
@@ -40,24 +37,36 @@ def start_rank(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_settle(cores, os.getpid()),
+            preexec_fn=partial(settle, cores, os.getpid()),
         )
     finally:
         os.close(log)
+    # The supervisor waits for it by its pid.
+    process.returncode = 0
+    return process.pid
 
 
-def _settle(cores: tuple[int, ...], parent: int) -> Callable[[], None]:
-    def settle() -> None:
-        if cores:
-            os.sched_setaffinity(0, cores)
-        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-            # When memory runs out the trial shall go, not the controller.
-            file.write("500")
-        die_with_parent()
-        if os.getppid() != parent:
-            os._exit(1)
+def require(cores: tuple[int, ...]) -> None:
+    """Raises OSError where a core cannot be used."""
+    missing = sorted(set(cores) - os.sched_getaffinity(0))
+    if missing:
+        raise OSError(f"cores {missing} cannot be used here")
 
-    return settle
+
+def open_log(folder: GangFolder, rank: int) -> int:
+    return os.open(folder.log(rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+
+def settle(cores: tuple[int, ...], parent: int) -> None:
+    """What a new rank does first, as a process of its own."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        # When memory runs out the trial shall go, not the controller.
+        file.write("500")
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def cores_of(gang: Gang, rank: int) -> tuple[int, ...]:
@@ -76,11 +85,16 @@ def _held(gang: Gang, by_node: tuple[tuple[int, ...], ...], rank: int) -> tuple[
     return by_node[node] if node < len(by_node) else ()
 
 
+def base_environ(inherited: Mapping[str, str]) -> dict[str, str]:
+    """What the environments of all ranks have in common."""
+    return {"OMP_WAIT_POLICY": "PASSIVE", **inherited, "PYTHONUNBUFFERED": "1"}
+
+
 def rank_environ(
     gang: Gang, rank: int, folder: GangFolder, port: int, inherited: Mapping[str, str]
 ) -> dict[str, str]:
     """The whole environment of a rank."""
-    environ = {"OMP_WAIT_POLICY": "PASSIVE", **inherited, "PYTHONUNBUFFERED": "1"}
+    environ = base_environ(inherited)
     gpus = gpus_of(gang, rank)
     if gpus:
         # NVML counts GPUs by bus, CUDA by speed unless told otherwise.

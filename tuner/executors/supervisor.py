@@ -6,19 +6,20 @@ ends the gang by itself. Told to end by SIGTERM (the computer shuts down) it end
 nothing: whoever asks then finds the gang lost. Standard library only.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
-from tuner.errors import ExecutorError
 from tuner.executors import files, processes, sampling
+from tuner.executors.claim import claim
 from tuner.executors.files import GangExit, GangFolder
 from tuner.executors.nvml import GpuMeter
 from tuner.executors.processes import Process
@@ -39,16 +40,20 @@ LEFTOVER_GRACE_S = 1.0
 KILL_LIMIT_S = 10.0
 GPU_LIMIT_S = 1.0
 PUBLISH_LIMIT_S = 60.0
-LOCK_LIMIT_S = 5.0
+
+
+Start = Callable[[Gang, int, GangFolder, Mapping[str, str]], int]
+"""Starts a rank with this environment and returns its pid."""
 
 
 class Supervision:
     """One gang from its start to its end."""
 
-    def __init__(self, folder: GangFolder, gang: Gang) -> None:
+    def __init__(self, folder: GangFolder, gang: Gang, start: Start) -> None:
         self._folder = folder
         self._gang = gang
-        self._ranks: dict[int, subprocess.Popen[bytes]] = {}
+        self._start_rank = start
+        self._pids: dict[int, int] = {}
         self._exits: dict[int, int | None] = {}
         self._first_failed: int | None = None
         self._failed_s = 0.0
@@ -93,7 +98,7 @@ class Supervision:
         for rank in range(self._gang.command.num_processes):
             environ = rank_environ(self._gang, rank, self._folder, port, os.environ)
             try:
-                self._ranks[rank] = start_rank(self._gang, rank, self._folder, environ)
+                self._pids[rank] = self._start_rank(self._gang, rank, self._folder, environ)
             except (OSError, subprocess.SubprocessError) as error:
                 self._note_not_started(rank, error)
                 return
@@ -133,10 +138,9 @@ class Supervision:
         with suppress(ChildProcessError):
             while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
                 ended[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
-        for rank, process in self._ranks.items():
-            if process.pid in ended:
-                self._exits[rank] = process.returncode = ended[process.pid]
-        first = first_cause({r: self._exits[r] for r, p in self._ranks.items() if p.pid in ended})
+        exits = {rank: ended[pid] for rank, pid in self._pids.items() if pid in ended}
+        self._exits |= exits
+        first = first_cause(exits)
         if first is not None and self._first_failed is None and not self._reason:
             self._first_failed, self._failed_s = first, time.monotonic()
 
@@ -146,10 +150,10 @@ class Supervision:
         if self._terminated:
             return "terminated"
         if self._first_failed is not None and (
-            len(self._exits) == len(self._ranks) or now_s - self._failed_s >= FAILED_RANK_GRACE_S
+            len(self._exits) == len(self._pids) or now_s - self._failed_s >= FAILED_RANK_GRACE_S
         ):
             return "rank_failed"
-        if len(self._exits) == len(self._ranks):
+        if len(self._exits) == len(self._pids):
             return "exited"
         limit_gib = self._gang.memory_limit_gib
         if limit_gib is not None and self._meter.memory_gib > limit_gib:
@@ -230,30 +234,24 @@ def first_cause(exits: Mapping[int, int | None]) -> int | None:
     return min(failed, key=lambda rank: (failed[rank] > 0, rank), default=None)
 
 
-def take_lock(folder: GangFolder) -> int | None:
-    """A descriptor that holds the folder; None where another supervisor lives there."""
-    descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT, 0o644)
-    deadline_s = time.monotonic() + LOCK_LIMIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            other = processes.read_identity(folder.supervisor)
-            if (other is not None and other.is_alive) or time.monotonic() > deadline_s:
-                os.close(descriptor)
-                return None
-        time.sleep(TURN_S)
+def live(
+    folder: GangFolder, gang: Gang, tell: Callable[[], None], start: Start = start_rank
+) -> NoReturn:
+    """Supervises a claimed gang to its end; `tell` is called once everybody can see who does."""
+    processes.become_subreaper()
+    processes.write_identity(folder.supervisor)
+    tell()
+    Supervision(folder, gang, start).run()
+    # A thread may hang in a driver: do not wait for it.
+    os._exit(0)
 
 
 def main(path: str) -> None:
     """Returns, in the process that was started, once the supervisor has said who it is."""
     folder = GangFolder(Path(path).resolve())
-    gang = files.read_gang(folder)
-    if gang is None:
-        raise ExecutorError(f"{folder.request} is missing or damaged")
     # The lock passes on to the child with the descriptor, without a gap.
-    if take_lock(folder) is None or folder.started.exists() or folder.exit.exists():
+    gang = claim(folder)
+    if gang is None:
         return
     ready, told = os.pipe()
     if os.fork():
@@ -261,13 +259,8 @@ def main(path: str) -> None:
         os.read(ready, 1)
         return
     os.setsid()
-    processes.become_subreaper()
-    processes.write_identity(folder.supervisor)
-    os.close(told)
     os.close(ready)
-    Supervision(folder, gang).run()
-    # A thread may hang in a driver: do not wait for it.
-    os._exit(0)
+    live(folder, gang, partial(os.close, told))
 
 
 if __name__ == "__main__":
