@@ -205,7 +205,7 @@ def test_wishes(invoke: Invoke, service: FakeService, verb: str) -> None:
     result = invoke("job", verb, "dlrm")
     assert result.exit_code == 0
     assert service.wishes == [("run" if verb == "resume" else verb, "job_aa11", "ann")]
-    assert "the wish waits" in result.stderr
+    assert "the request waits" in result.stderr
 
 
 def test_logs_are_of_the_running_trial_and_can_be_cut(invoke: Invoke) -> None:
