@@ -115,8 +115,27 @@ class Rollout:
             baseline = self._baseline_plan(self._plan(application))
             target.apply(baseline)
             before = baseline.hash
+        elif before == application.plan_hash:
+            # Applied again: the way back still leads to what was there before the first time.
+            before = self._before_of(application) or before
         moved = replace(application, before_hash=before)
         self._move(moved, ApplicationState.APPLYING, "")
+
+    def _before_of(self, application: Application) -> str | None:
+        for other in self._in_force(application):
+            if other.plan_hash == application.plan_hash:
+                return other.before_hash
+        return None
+
+    def _in_force(self, application: Application) -> list[Application]:
+        """Other applications that are in force on the same target."""
+        return [
+            other
+            for other in self._store.applications()
+            if other.state is ApplicationState.APPLIED
+            and other.target_path == application.target_path
+            and other.id != application.id
+        ]
 
     def _apply(self, application: Application, target: Target) -> None:
         found = target.current()
@@ -129,11 +148,8 @@ class Rollout:
         if target.current() != application.plan_hash:
             raise TargetError(f"{application.target_path} does not show the plan after writing")
         others = [
-            replace(a, state=ApplicationState.SUPERSEDED, updated_at=self._clock.now())
-            for a in self._store.applications()
-            if a.state is ApplicationState.APPLIED
-            and a.target_path == application.target_path
-            and a.id != application.id
+            replace(other, state=ApplicationState.SUPERSEDED, updated_at=self._clock.now())
+            for other in self._in_force(application)
         ]
         self._move(application, ApplicationState.APPLIED, "takes effect at the next start", *others)
 

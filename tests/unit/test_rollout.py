@@ -108,6 +108,18 @@ def test_second_plan_supersedes_the_first_and_gives_way_again(
     assert PlanFile(path).current() == a_plan().hash
 
 
+def test_a_plan_applied_twice_still_rolls_back_to_what_was_before(
+    store: CrashingStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.json"
+    settled(store, asked(store, path, a_plan()))
+    again = settled(store, asked(store, path, replace(a_plan(), id="plan_again")))
+    assert again.state is ApplicationState.APPLIED
+    ask_back(store, again)
+    assert settled(store, again).state is ApplicationState.ROLLED_BACK
+    assert PlanFile(path).current() == a_plan(batch=256).hash
+
+
 def test_a_target_changed_by_others_is_left_alone(store: CrashingStore, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     PlanFile(path).apply(a_plan(batch=256))
