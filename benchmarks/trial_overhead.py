@@ -33,12 +33,15 @@ from workloads import common, dlrm
 RANKS = 2
 MODULE = ("-m", "benchmarks.trial_overhead", "rank")
 OPTIONS = ("--global-batch-size=1024", "--threads-per-rank=1")
-TRIAL, SHORT_TRIAL = "--max-samples=20480", "--max-samples=2048"
+TRIAL, SHORT_TRIAL = "--max-samples=8192", "--max-samples=2048"
 MARKS_VARIABLE = "TRIMTAB_MARKS"
 CODE_ROOT = Path(__file__).resolve().parents[1]
 PHASES = ("import", "data and process group", "build", "first step", "teardown")
 TRIAL_LIMIT_S = 60.0
 POLL_S = 0.005
+
+prepare = dlrm.prepare
+"""As the DLRM's, before a warm start."""
 
 P = ParamSpec("P")
 Run = Callable[[Path], None]

@@ -275,6 +275,12 @@ def spans(options: Options, world_size: int) -> Iterator[Span]:
         start = stop
 
 
+def prepare() -> None:
+    """What any trial does first; a warm start has it done once, before it forks their ranks."""
+    torch.set_num_threads(1)  # other threads would be missing in a fork
+    movielens.load()
+
+
 def main(words: list[str]) -> None:
     world = common.world_from_environment()
     options = parse(words, world)

@@ -77,6 +77,7 @@ def table_rows(scale: float) -> list[int]:
     return [*_COLUMN_ROWS, *[max(1, int(_CROSS_ROWS * scale))] * len(CROSSES)]
 
 
+@lru_cache(maxsize=1)
 def load() -> MovieLens:
     """Reads and prepares the data. Raises DataMissingError where the package is not installed."""
     folder = _folder()

@@ -133,7 +133,8 @@ def _run(module: str) -> int:
         print(end.code, file=sys.stderr)  # noqa: T201
         return 1
     except BaseException as error:
-        sys.excepthook(type(error), error, _from_module_on(error.__traceback__))
+        shown = _from_module_on(error.__traceback__)
+        sys.excepthook(type(error), error.with_traceback(shown), shown)
         return 1
     return 0
 

@@ -1,9 +1,9 @@
 """The template of one workload: `python -m tuner.executors.template FOLDER MODULE LEASE_S`.
 
-It imports the workload and nothing of it runs. Whoever connects gets a supervisor, forked from it,
-which forks its ranks likewise. The template has one thread and never used a GPU, as neither lives
-through a fork; a workload that breaks this when imported is refused and always starts cold.
-It ends when its lease is old or gone; what it has started does not need it.
+It imports the workload and lets it prepare what all its ranks need. Whoever connects gets a
+supervisor, forked from it, which forks its ranks likewise. The template has one thread and never
+used a GPU, as neither lives through a fork; a workload that breaks this is refused and always
+starts cold. It ends when its lease is old or gone; what it has started does not need it.
 """
 
 import gc
@@ -36,14 +36,19 @@ class UnsafeError(Exception):
 
 
 def preload(module: str) -> None:
-    """Imports a workload. Raises UnsafeError, and whatever importing it raises."""
-    importlib.import_module(module)
+    """Imports a workload and calls its `prepare()`, if it has one: what its ranks have in common.
+
+    Raises UnsafeError, and whatever the workload raises.
+    """
+    prepare = getattr(importlib.import_module(module), "prepare", None)
+    if prepare is not None:
+        prepare()
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
     if threads != 1:
-        raise UnsafeError(f"importing {module} has started {threads - 1} threads")
+        raise UnsafeError(f"{module} has started {threads - 1} threads")
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        raise UnsafeError(f"importing {module} has initialised CUDA")
+        raise UnsafeError(f"{module} has initialised CUDA")
     # What is there stays: no collection shall touch, and so copy, its pages in the forks.
     gc.collect()
     gc.freeze()
