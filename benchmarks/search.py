@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from tuner.expression import Value
 from tuner.model import Measurement, Trial, TrialState
 from tuner.search import SEARCHERS, make_searcher
-from tuner.search.scale import identity
+from tuner.search.scale import identity, position
 from tuner.space import Choice, Params, Space
 from tuner.spec import Budget, JobSpec, Objective, Search, Workload
 
@@ -123,8 +123,8 @@ class Player(Protocol):
 
     def ask(self) -> Params | None: ...
 
-    def tell(self, cost: float | None) -> None:
-        """The cost of what was asked last; None where the table has no such row."""
+    def tell(self, cost: float) -> None:
+        """The cost of what was asked last."""
         ...
 
 
@@ -145,14 +145,17 @@ class TrimtabPlayer:
             self._params = suggestions[0].params
         return self._params
 
-    def tell(self, cost: float | None) -> None:
-        assert cost is not None, f"{self._params} is not a member"
+    def tell(self, cost: float) -> None:
         self._searcher.tell(_trial(self._told, self._params, cost))
         self._told += 1
 
 
 class OptunaPlayer:
-    """A sampler of Optuna with its defaults, numbers given by their rank in the list."""
+    """A sampler of Optuna with its defaults, numbers given by their rank in the list.
+
+    Where it wants what was never measured it gets the nearest row: told as failed, gaps would teach
+    it nothing, and it would ask for them again.
+    """
 
     def __init__(self, surface: Surface, method: str, seed: int) -> None:
         import optuna
@@ -164,6 +167,8 @@ class OptunaPlayer:
             "optuna-gp": lambda: optuna.samplers.GPSampler(seed=seed),
         }
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._space = surface.space
+        self._rows = [(position(surface.space, params), params) for params in surface.members]
         self._choices = surface.choices
         self._study = optuna.create_study(sampler=samplers[method]())
         first = _baseline(surface, seed)
@@ -172,7 +177,9 @@ class OptunaPlayer:
 
     def ask(self) -> Params | None:
         self._trial = self._study.ask()
-        return {name: self._suggested(name, choice) for name, choice in self._choices.items()}
+        wanted = {name: self._suggested(name, choice) for name, choice in self._choices.items()}
+        place = position(self._space, wanted)
+        return min(self._rows, key=lambda row: math.dist(row[0], place))[1]
 
     def _suggested(self, name: str, choice: Choice) -> Value:
         if choice.is_numeric:
@@ -180,13 +187,8 @@ class OptunaPlayer:
         value: Value = self._trial.suggest_categorical(name, choice.options)  # type: ignore[assignment]
         return value
 
-    def tell(self, cost: float | None) -> None:
-        if cost is None:
-            from optuna.trial import TrialState as OptunaState
-
-            self._study.tell(self._trial, state=OptunaState.FAIL)
-        else:
-            self._study.tell(self._trial, math.log(cost))
+    def tell(self, cost: float) -> None:
+        self._study.tell(self._trial, math.log(cost))
 
 
 def _spec(surface: Surface, method: str, seed: int, trials: int) -> JobSpec:
@@ -236,12 +238,11 @@ def play(surface: Surface, method: str, seed: int, trials: int) -> Run:
             break
         asks += 1
         name = identity(surface.space, params)
-        cost = surface.cost.get(name)
+        cost = surface.cost[name]
         player.tell(cost)
-        if cost is not None:
-            duplicates += name in seen
-            seen[name] = cost
-            found = len(seen) if cost <= surface.goal else None
+        duplicates += name in seen
+        seen[name] = cost
+        found = len(seen) if cost <= surface.goal else None
     return Run(found=found, asks=asks, duplicates=duplicates, ask_s=ask_s)
 
 
