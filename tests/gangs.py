@@ -2,11 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tuner.executors import processes
+import pytest
+
+from tuner.executors import processes, warm
 from tuner.executors.local import LocalExecutor
 from tuner.executors.processes import Process
 from tuner.gang import Gang, RunState, RunStatus
@@ -19,6 +22,54 @@ T = TypeVar("T")
 def python(code: str) -> tuple[str, ...]:
     """A command that runs a small program, which starts fast."""
     return (sys.executable, "-S", "-c", code)
+
+
+PROGRAMS = "tests.programs"
+"""The package whose modules start warm where a test wants it."""
+
+
+def program(code: str) -> tuple[str, ...]:
+    """A command that runs a small program, and may start warm."""
+    return (sys.executable, "-m", f"{PROGRAMS}.words", code)
+
+
+@contextmanager
+def warm_executor(folder: Path, lease_s: float = 60.0) -> Iterator[LocalExecutor]:
+    """An executor that has a template for programs; it came with a gang that has ended."""
+    with pytest.MonkeyPatch.context() as patch:
+        # pytest changes this one between the phases of a test.
+        patch.setattr(warm, "SHELL_NAMES", warm.SHELL_NAMES | {"PYTEST_CURRENT_TEST"})
+        executor = LocalExecutor(folder, PROGRAMS)
+        try:
+            warm_up(executor, folder, lease_s)
+            yield executor
+        finally:
+            end_everything(executor, folder)
+
+
+def warm_up(executor: LocalExecutor, folder: Path, lease_s: float = 60.0) -> None:
+    """Launches a gang and waits until there is a template for the next."""
+    earlier = template_sockets(folder)
+    key = f"warm-up-{len(list(folder.glob('warm-up-*')))}"
+    executor.launch(make_gang(key, program(""), lease_s=lease_s))
+    wait_for_end(executor, key)
+    wait_for(lambda: [path for path in template_sockets(folder) if path not in earlier])
+
+
+def template_sockets(folder: Path) -> list[Path]:
+    return [*(folder / ".templates").glob("*/socket")]
+
+
+def templates(folder: Path) -> list[int]:
+    """The pids of living templates under a folder, without what was forked from them."""
+    mark = f"{folder.resolve()}/.templates/".encode()
+    family = [
+        process
+        for process in processes.everyone()
+        if not process.is_dead and mark in _read(Path(f"/proc/{process.pid}/cmdline"))
+    ]
+    pids = {process.pid for process in family}
+    return [p.pid for p in family if p.ppid not in pids and p.session != p.pid]
 
 
 def make_gang(
@@ -82,7 +133,11 @@ def is_running(pid: int) -> bool:
 def left_of(folder: Path) -> list[Process]:
     """Living processes that belong to any gang under a folder."""
     mark = f"{FILE_VARIABLE}={folder.resolve()}/".encode()
-    return [p for p in processes.everyone() if not p.is_dead and mark in _environ(p.pid)]
+    return [
+        p
+        for p in processes.everyone()
+        if not p.is_dead and mark in _read(Path(f"/proc/{p.pid}/environ"))
+    ]
 
 
 def end_everything(executor: LocalExecutor, folder: Path) -> None:
@@ -90,11 +145,12 @@ def end_everything(executor: LocalExecutor, folder: Path) -> None:
     for gang in folder.iterdir() if folder.exists() else ():
         executor.stop(gang.name, "the test is over")
         wait_for_end(executor, gang.name)
-    wait_for(lambda: not left_of(folder), limit_s=10)
+    executor.close()
+    wait_for(lambda: not left_of(folder) and not templates(folder), limit_s=10)
 
 
-def _environ(pid: int) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
+        return path.read_bytes()
     except OSError:
         return b""

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FakeClock, FakeExecutor, FakeOutcome
-from tests.gangs import end_everything, make_gang, python
+from tests.gangs import PROGRAMS, end_everything, make_gang, program, python, warm_executor
 from tuner import report
+from tuner.executors import local
+from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
 from tuner.gang import Gang, RankExit, RunState, RunStatus
 from tuner.interfaces import Executor
 
 TRAINS = """
 import os, sys, time
-sys.path.insert(0, os.environ["CODE"])
+sys.path.insert(0, os.environ["TRIMTAB_CODE"])
 from tuner import report
 print("training", flush=True)
 for step in range(5):
@@ -47,6 +49,7 @@ class Bench:
     sleep: Callable[[float], None]
     again: Callable[[], Executor]
     """The executor that a restarted controller would make."""
+    command: Callable[[str], tuple[str, ...]] = python
 
     def until(self, handle: str, *states: RunState) -> RunStatus:
         for _ in range(1000):
@@ -81,13 +84,31 @@ def _local(folder: Path) -> Iterator[Bench]:
     end_everything(executor, folder)
 
 
-@pytest.fixture(params=[_fake, _local], ids=["fake", "local"])
+def _no_cold_start(folder: GangFolder) -> None:
+    raise AssertionError(f"{folder.path.name} was not started warm")
+
+
+def _warm(folder: Path) -> Iterator[Bench]:
+    with warm_executor(folder) as executor, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "_start_supervisor", _no_cold_start)
+        yield Bench(executor, time.sleep, lambda: LocalExecutor(folder, PROGRAMS), program)
+
+
+@pytest.fixture(params=[_fake, _local, _warm], ids=["fake", "local", "warm"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     yield from request.param(tmp_path / "gangs")
 
 
-def gang(code: str, key: str = "job-0-0", lease_s: float = 60.0) -> Gang:
-    return make_gang(key, python(code), nproc_per_node=2, env={"CODE": CODE}, lease_s=lease_s)
+Make = Callable[..., Gang]
+
+
+@pytest.fixture
+def gang(bench: Bench) -> Make:
+    def make(code: str, key: str = "job-0-0", lease_s: float = 60.0) -> Gang:
+        env = {"TRIMTAB_CODE": CODE}
+        return make_gang(key, bench.command(code), nproc_per_node=2, env=env, lease_s=lease_s)
+
+    return make
 
 
 def read_all(executor: Executor, handle: str, cursor: dict[str, int]) -> dict[str, bytes]:
@@ -101,7 +122,7 @@ def read_all(executor: Executor, handle: str, cursor: dict[str, int]) -> dict[st
     return found
 
 
-def test_gang_runs_to_its_end(bench: Bench) -> None:
+def test_gang_runs_to_its_end(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     assert bench.executor.poll(handle).state in (RunState.STARTING, RunState.RUNNING)
     status = bench.until_ended(handle)
@@ -113,7 +134,7 @@ def test_gang_runs_to_its_end(bench: Bench) -> None:
     assert status.usage["cpu_s"] > 0
 
 
-def test_status_of_an_ended_gang_stays(bench: Bench) -> None:
+def test_status_of_an_ended_gang_stays(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     first = bench.until_ended(handle)
     bench.sleep(0.1)
@@ -122,7 +143,7 @@ def test_status_of_an_ended_gang_stays(bench: Bench) -> None:
     assert (later.elapsed_s, later.ranks) == (first.elapsed_s, first.ranks)
 
 
-def test_elapsed_time_grows_with_the_hosts_clock(bench: Bench) -> None:
+def test_elapsed_time_grows_with_the_hosts_clock(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(LASTS))
     first = bench.until(handle, RunState.RUNNING)
     bench.sleep(0.1)
@@ -132,7 +153,7 @@ def test_elapsed_time_grows_with_the_hosts_clock(bench: Bench) -> None:
     assert second.elapsed_s - first.elapsed_s == pytest.approx(passed_s, abs=0.01)
 
 
-def test_ranks_report_in_the_wire_format(bench: Bench) -> None:
+def test_ranks_report_in_the_wire_format(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     status = bench.until_ended(handle)
     written = read_all(bench.executor, handle, {})
@@ -146,7 +167,7 @@ def test_ranks_report_in_the_wire_format(bench: Bench) -> None:
     assert any(line is not None and line.values.get("auc") == 0.75 for line in values)
 
 
-def test_output_comes_piece_by_piece_and_each_piece_once(bench: Bench) -> None:
+def test_output_comes_piece_by_piece_and_each_piece_once(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     cursor: dict[str, int] = {}
     pieces: dict[str, bytes] = {}
@@ -160,7 +181,7 @@ def test_output_comes_piece_by_piece_and_each_piece_once(bench: Bench) -> None:
     assert bench.executor.output(handle, cursor) == []
 
 
-def test_every_byte_of_a_log_is_dated(bench: Bench) -> None:
+def test_every_byte_of_a_log_is_dated(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     status = bench.until_ended(handle)
     logs = [c for c in bench.executor.output(handle, {}) if c.stream.endswith(".log")]
@@ -174,7 +195,7 @@ def test_every_byte_of_a_log_is_dated(bench: Bench) -> None:
         assert status.now_s - 60 < seconds[0] <= seconds[-1] <= status.now_s
 
 
-def test_tail_is_the_end_of_a_ranks_log(bench: Bench) -> None:
+def test_tail_is_the_end_of_a_ranks_log(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     bench.until_ended(handle)
     assert bench.executor.tail(handle, 0, 8) == "trained\n"
@@ -182,7 +203,7 @@ def test_tail_is_the_end_of_a_ranks_log(bench: Bench) -> None:
     assert bench.executor.tail(handle, 7, 100) == ""
 
 
-def test_a_failed_rank_ends_the_gang(bench: Bench) -> None:
+def test_a_failed_rank_ends_the_gang(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(FAILS))
     status = bench.until_ended(handle)
     assert status.reason == "rank_failed"
@@ -191,7 +212,7 @@ def test_a_failed_rank_ends_the_gang(bench: Bench) -> None:
     assert "the trouble" in bench.executor.tail(handle, 1, 4096)
 
 
-def test_launching_again_finds_the_running_gang(bench: Bench) -> None:
+def test_launching_again_finds_the_running_gang(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(LASTS))
     bench.until(handle, RunState.RUNNING)
     before = bench.executor.poll(handle)
@@ -199,7 +220,7 @@ def test_launching_again_finds_the_running_gang(bench: Bench) -> None:
     assert bench.executor.poll(handle).elapsed_s >= before.elapsed_s
 
 
-def test_launching_again_finds_the_ended_gang(bench: Bench) -> None:
+def test_launching_again_finds_the_ended_gang(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(TRAINS))
     ended = bench.until_ended(handle)
     written = read_all(bench.executor, handle, {})
@@ -209,7 +230,7 @@ def test_launching_again_finds_the_ended_gang(bench: Bench) -> None:
     assert read_all(bench.executor, handle, {}) == written
 
 
-def test_gangs_are_apart(bench: Bench) -> None:
+def test_gangs_are_apart(bench: Bench, gang: Make) -> None:
     first = bench.executor.launch(gang(LASTS, "job-0-0"))
     second = bench.executor.launch(gang(LASTS, "job-0-1"))
     bench.executor.stop(first, "enough")
@@ -217,7 +238,7 @@ def test_gangs_are_apart(bench: Bench) -> None:
     assert bench.executor.poll(second).state is not RunState.EXITED
 
 
-def test_stop_keeps_the_first_reason(bench: Bench) -> None:
+def test_stop_keeps_the_first_reason(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(LASTS))
     bench.until(handle, RunState.RUNNING)
     bench.executor.stop(handle, "beaten")
@@ -229,14 +250,14 @@ def test_stop_keeps_the_first_reason(bench: Bench) -> None:
     assert [rank.exit_code for rank in status.ranks] == [-15, -15]
 
 
-def test_a_gang_without_controller_ends_by_itself(bench: Bench) -> None:
+def test_a_gang_without_controller_ends_by_itself(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(LASTS, lease_s=1.0))
     bench.until(handle, RunState.RUNNING)
     bench.sleep(2.0)
     assert bench.until_ended(handle).reason == "controller_lost"
 
 
-def test_polling_keeps_a_gang_alive(bench: Bench) -> None:
+def test_polling_keeps_a_gang_alive(bench: Bench, gang: Make) -> None:
     handle = bench.executor.launch(gang(LASTS, lease_s=2.0))
     for _ in range(30):
         bench.sleep(0.1)

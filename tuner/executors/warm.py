@@ -26,7 +26,8 @@ from tuner.model import LaunchCommand
 ANSWER_LIMIT_S = 10.0
 _LATE_PREFIXES = ("NCCL_", "GLOO_", "TRIMTAB_")
 """Read when a process group is made, or by this project: later than any import."""
-_SHELL_NAMES = frozenset({"_", "PWD", "OLDPWD", "SHLVL"})
+SHELL_NAMES = frozenset({"_", "PWD", "OLDPWD", "SHLVL"})
+"""Different in every shell, and read by nothing that is imported."""
 _CODE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -205,7 +206,7 @@ def _key(module: str) -> str:
     environ = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_LATE_PREFIXES) and name not in _SHELL_NAMES
+        if not name.startswith(_LATE_PREFIXES) and name not in SHELL_NAMES
     }
     facts = [
         module,
