@@ -100,8 +100,10 @@ def stop_reason(
     trouble = _trouble(spec, reading, status)
     if trouble is not None:
         return trouble
-    if measurement is None:
-        return None
+    if measurement is None:  # an objective is missing: long enough to know that it will not come
+        rate = reading.throughput
+        is_long = rate is not None and rate.window_s >= spec.measuring.max_window_s
+        return "cap" if is_long else None
     if is_precise(spec, measurement, confirming=attempt.purpose == "confirm"):
         return "precise"
     if measurement.window_s >= spec.measuring.max_window_s and has_quality(spec, measurement):

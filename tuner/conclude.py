@@ -66,7 +66,25 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
         explanation=(),
         created_at=now,
     )
-    return _explained(plan, spec)
+    left_out = _left_out(evidence, plan)
+    explained = _explained(plan, spec)
+    return replace(explained, explanation=(*explained.explanation, *left_out))
+
+
+def _left_out(evidence: Evidence, plan: Plan) -> list[str]:
+    """Which confirming pairs do not count, and why."""
+    counted = {pair.number for pair in plan.pairs}
+    runs: dict[int, list[Attempt]] = {}
+    for attempt in evidence.attempts:
+        if attempt.pair is not None and attempt.pair not in counted:
+            runs.setdefault(attempt.pair, []).append(attempt)
+    lines = []
+    for number, attempts in sorted(runs.items()):
+        notes = [n for a in attempts if a.measurement for n in a.measurement.notes]
+        causes = [a.failure.cause for a in attempts if a.failure]
+        why = "; ".join([*notes, *causes]) or "it is not complete"
+        lines.append(f"Pair {number} does not count: {why}.")
+    return lines
 
 
 def _placement(attempts: Sequence[Attempt], number: int) -> Placement | None:

@@ -8,7 +8,7 @@ at any point is continued by the next one, with nothing lost and nothing run twi
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
 from tuner import conclude, cost, decide
@@ -34,38 +34,12 @@ from tuner.model import (
 )
 from tuner.observe import Watch
 from tuner.rollout import request_by_policy
+from tuner.snapshot import Snapshot
 from tuner.spec import JobSpec
 
 log = logging.getLogger(__name__)
 
 MakeSearcher = Callable[[JobSpec, Sequence[Trial]], Searcher]
-
-
-@dataclass(slots=True)
-class _Snapshot:
-    """A job as the store had it when the step began, kept up to date while it goes on."""
-
-    job: Job
-    trials: list[Trial]
-    attempts: list[Attempt]
-
-    def put(self, *facts: Fact) -> None:
-        for fact in facts:
-            match fact:
-                case Job():
-                    self.job = fact
-                case Trial():
-                    self.trials[fact.number : fact.number + 1] = [fact]
-                case Attempt():
-                    key = fact.launch_key
-                    kept = [a for a in self.attempts if a.launch_key != key]
-                    self.attempts = sorted([*kept, fact], key=lambda a: (a.trial_number, a.number))
-                case _:
-                    pass
-
-    @property
-    def live(self) -> list[Attempt]:
-        return [a for a in self.attempts if not a.state.is_finished]
 
 
 class Controller:
@@ -92,7 +66,7 @@ class Controller:
 
     def step(self, job_id: str) -> None:
         """Observes, learns and launches, once. Raises StaleLease where another controller leads."""
-        now = _Snapshot(
+        now = Snapshot(
             self._store.job(job_id), self._store.trials(job_id), self._store.attempts(job_id)
         )
         if now.job.state.is_finished:
@@ -113,12 +87,12 @@ class Controller:
             if attempt.handle is not None and not attempt.state.is_finished:
                 with suppress(TrimtabError):
                     self._executor.stop(attempt.handle, "cancelled")
-        now = _Snapshot(job, self._store.trials(job_id), [])
+        now = Snapshot(job, self._store.trials(job_id), [])
         self._end(now, JobState.FAILED, f"given up after repeated errors: {cause}")
 
     # Observing
 
-    def _observe(self, now: _Snapshot, attempt: Attempt) -> None:
+    def _observe(self, now: Snapshot, attempt: Attempt) -> None:
         if attempt.handle is None:  # the controller before this one stopped between two writes
             self._start(now, attempt)
             return
@@ -133,9 +107,11 @@ class Controller:
         else:
             self._finish(now, watch, status)
 
-    def _finish(self, now: _Snapshot, watch: Watch, status: RunStatus) -> None:
+    def _finish(self, now: Snapshot, watch: Watch, status: RunStatus) -> None:
         measurement, failure = watch.result(self._executor, status)
-        if status.reason == "cancelled":
+        # Cut short by us before it showed anything: nothing is known of the configuration.
+        cut = status.reason == "cap" and measurement is None and self._budget(now).out_of_budget
+        if cut or status.reason == "cancelled":
             measurement, failure = None, None
         attempt = replace(
             watch.attempt,
@@ -152,7 +128,7 @@ class Controller:
         self._save(now, *facts, event=f"{attempt.purpose}.{attempt.state}", about=attempt)
         del self._watches[attempt.launch_key]
 
-    def _concluded(self, now: _Snapshot, attempt: Attempt) -> Trial:
+    def _concluded(self, now: Snapshot, attempt: Attempt) -> Trial:
         """The trial after its own attempt has ended; a lost one waits to be launched again."""
         trial = now.trials[attempt.trial_number]
         lost = attempt.failure is not None and attempt.failure.kind.is_infrastructure
@@ -168,19 +144,19 @@ class Controller:
 
     # Going on
 
-    def _advance(self, now: _Snapshot) -> None:
+    def _advance(self, now: Snapshot) -> None:
         spec = now.job.spec
-        if now.job.started_at is None:
-            now.put(replace(now.job, started_at=self._clock.now()))
         if now.job.state is JobState.PAUSED:
             self._enter(now, JobState.SEARCHING, "resumed")
         if not now.trials:
             default = Suggestion(params=spec.space.default(), reason="the default: the baseline")
             self._suggest(now, default)
+        if self._budget(now).out_of_budget:
+            self._stop_live(now, "cap")
         while self._act(now, decide.next_action(spec, now.trials, now.attempts, self._budget(now))):
             pass
 
-    def _act(self, now: _Snapshot, action: decide.Action) -> bool:
+    def _act(self, now: Snapshot, action: decide.Action) -> bool:
         """Does one thing; whether there may be another at once."""
         match action:
             case decide.Wait():
@@ -194,7 +170,7 @@ class Controller:
                 self._conclude(now, candidate)
                 return False
 
-    def _budget(self, now: _Snapshot) -> decide.Situation:
+    def _budget(self, now: Snapshot) -> decide.Situation:
         budget = now.job.spec.budget
         used = (
             (self._used_s(now.job), None if budget.minutes is None else 60 * budget.minutes),
@@ -208,7 +184,8 @@ class Controller:
             search_over=now.job.id in self._exhausted
             or len(now.trials) >= budget.trials
             or any(a.purpose == "confirm" for a in now.attempts)
-            or used_share + for_confirming >= 1.0,
+            or used_share + for_confirming >= 1.0
+            or decide.is_hopeless(now.trials),
             out_of_budget=used_share >= 1.0,
         )
 
@@ -216,14 +193,14 @@ class Controller:
         started = job.started_at or self._clock.now()
         return max(0.0, (self._clock.now() - started) / timedelta(seconds=1))
 
-    def _ask(self, now: _Snapshot) -> None:
+    def _ask(self, now: Snapshot) -> None:
         suggestions = self._make_searcher(now.job.spec, now.trials).ask(1)
         if not suggestions:
             self._exhausted.add(now.job.id)
         for suggestion in suggestions:
             self._suggest(now, suggestion)
 
-    def _suggest(self, now: _Snapshot, suggestion: Suggestion) -> None:
+    def _suggest(self, now: Snapshot, suggestion: Suggestion) -> None:
         trial = Trial(
             job_id=now.job.id,
             number=len(now.trials),
@@ -234,7 +211,7 @@ class Controller:
         )
         self._save(now, replace(now.job, state=JobState.SEARCHING, message="searching"), trial)
 
-    def _launch(self, now: _Snapshot, number: int, pair: int | None) -> bool:
+    def _launch(self, now: Snapshot, number: int, pair: int | None) -> bool:
         """Whether something changed; False where the machine has no room at the moment."""
         trial, spec = now.trials[number], now.job.spec
         command = launch_command(spec, trial.params)
@@ -253,6 +230,7 @@ class Controller:
             self._refuse(now, trial, str(error))
             return True
         if placement is None:
+            self._enter(now, now.job.state, "waiting for cores or GPUs that other trials hold")
             return False
         attempt = Attempt(
             job_id=trial.job_id,
@@ -266,13 +244,16 @@ class Controller:
         facts: list[Fact] = [attempt]
         if pair is None:
             facts.append(replace(trial, state=TrialState.RUNNING))
-        else:
-            self._enter(now, JobState.CONFIRMING, f"confirming the winner, pair {pair + 1}")
+        # The clock of the budget starts with the first launch, not while it waits for room.
+        state = JobState.SEARCHING if pair is None else JobState.CONFIRMING
+        message = "searching" if pair is None else "confirming the winner"
+        started_at = now.job.started_at or self._clock.now()
+        facts.append(replace(now.job, state=state, message=message, started_at=started_at))
         self._save(now, *facts)
         self._start(now, attempt)
         return True
 
-    def _start(self, now: _Snapshot, attempt: Attempt) -> None:
+    def _start(self, now: Snapshot, attempt: Attempt) -> None:
         """Asks the executor for an intended attempt; safe to repeat."""
         resources = now.job.spec.resources
         gang = Gang(
@@ -289,7 +270,7 @@ class Controller:
             return
         self._save(now, replace(attempt, state=AttemptState.RUNNING, handle=handle))
 
-    def _lose(self, now: _Snapshot, attempt: Attempt, cause: str) -> None:
+    def _lose(self, now: Snapshot, attempt: Attempt, cause: str) -> None:
         failure = Failure(
             kind=FailureKind.LOST, cause=cause, remedy="see the log of the controller"
         )
@@ -302,7 +283,7 @@ class Controller:
             facts.append(self._concluded(now, ended))
         self._save(now, *facts, event="measure.failed", about=ended)
 
-    def _refuse(self, now: _Snapshot, trial: Trial, cause: str) -> None:
+    def _refuse(self, now: Snapshot, trial: Trial, cause: str) -> None:
         """A configuration that can never run here costs no launch."""
         failure = Failure(
             kind=FailureKind.INFEASIBLE,
@@ -329,14 +310,13 @@ class Controller:
 
     # Ending
 
-    def _conclude(self, now: _Snapshot, candidate: int | None) -> None:
+    def _conclude(self, now: Snapshot, candidate: int | None) -> None:
         evidence = conclude.Evidence(
             job=now.job, trials=now.trials, attempts=now.attempts, candidate=candidate
         )
         plan = conclude.make_plan(evidence, self._clock.now())
         if plan is None:
-            message = "no configuration ran and kept the limits: see `trimtab trial list`"
-            self._end(now, JobState.FAILED, message)
+            self._end(now, JobState.FAILED, _why_no_plan(now.trials))
             return
         application, why_not = request_by_policy(now.job, plan, self._clock.now())
         facts: list[Plan | Application] = [plan]
@@ -345,15 +325,18 @@ class Controller:
         message = plan.explanation[0] if why_not is None else f"{plan.explanation[0]} {why_not}"
         self._end(now, JobState.SUCCEEDED, message, *facts)
 
-    def _cancel(self, now: _Snapshot) -> None:
-        for attempt in now.live:
-            watch = self._watches.get(attempt.launch_key)
-            if watch is not None and not watch.is_stopping:
-                watch.stop(self._executor, "cancelled")
+    def _cancel(self, now: Snapshot) -> None:
+        self._stop_live(now, "cancelled")
         if not now.live:
             self._end(now, JobState.CANCELLED, "cancelled on request")
 
-    def _end(self, now: _Snapshot, state: JobState, message: str, *facts: Fact) -> None:
+    def _stop_live(self, now: Snapshot, reason: str) -> None:
+        for attempt in now.live:
+            watch = self._watches.get(attempt.launch_key)
+            if watch is not None and not watch.is_stopping:
+                watch.stop(self._executor, reason)
+
+    def _end(self, now: Snapshot, state: JobState, message: str, *facts: Fact) -> None:
         ended_at = self._clock.now()
         waiting = [
             replace(t, state=TrialState.CANCELLED, ended_at=ended_at)
@@ -364,12 +347,12 @@ class Controller:
         self._save(now, *facts, *waiting, job, event=f"job.{state}")
         log.info("job %s %s: %s", job.id, state, message)
 
-    def _enter(self, now: _Snapshot, state: JobState, message: str) -> None:
+    def _enter(self, now: Snapshot, state: JobState, message: str) -> None:
         if now.job.state is not state or now.job.message != message:
             self._save(now, replace(now.job, state=state, message=message))
 
     def _save(
-        self, now: _Snapshot, *facts: Fact, event: str = "", about: Attempt | None = None
+        self, now: Snapshot, *facts: Fact, event: str = "", about: Attempt | None = None
     ) -> None:
         """One transaction, with its audit event."""
         written = list(facts)
@@ -386,6 +369,19 @@ class Controller:
             )
         self._store.save(*written, epoch=self._epoch)
         now.put(*facts)
+
+
+def _why_no_plan(trials: Sequence[Trial]) -> str:
+    failed = [t for t in trials if t.failure is not None]
+    if failed and failed[0].failure is not None:
+        first, failure = failed[0].number, failed[0].failure
+        return (
+            f"nothing to recommend: trial {first} failed ({failure.kind}: {failure.cause}); "
+            f"see `trimtab trial list` and `trimtab trial get {first}`"
+        )
+    if any(t.measurement is not None for t in trials):
+        return "no configuration kept the limits: see `trimtab trial list`"
+    return "the budget of time or money was used up before anything was measured"
 
 
 def _attempt_state(measurement: Measurement | None, failure: Failure | None) -> AttemptState:

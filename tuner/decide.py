@@ -337,6 +337,14 @@ def _pct(log_gain: float) -> float:
     return 100.0 * math.expm1(log_gain)
 
 
+def is_hopeless(trials: Sequence[Trial]) -> bool:
+    """Whether the job itself seems broken: its first three trials failed, and not for memory."""
+    ended = [t for t in trials if t.state.is_finished]
+    memory = (FailureKind.OUT_OF_MEMORY, FailureKind.HOST_OUT_OF_MEMORY)
+    broken = [t for t in ended if t.failure is not None and t.failure.kind not in memory]
+    return len(ended) >= 3 and len(broken) == len(ended)
+
+
 def retries_left(attempts: Sequence[Attempt], trial_number: int) -> bool:
     """Whether a trial whose own attempt was lost may be launched again."""
     lost = [

@@ -59,7 +59,7 @@ class Loop:
     def run(self, stop: threading.Event, until_finished: Sequence[str]) -> bool:
         """False where another process holds the lease, or took it."""
         held = self._store.lease()
-        if held is not None and _is_dead(held.holder):
+        if held is not None and is_dead(held.holder):
             self._store.release_lease(held.holder)  # nothing happens if another was quicker
         lease = self._store.acquire_lease(self.holder, LEASE_TTL_S)
         if lease is None:
@@ -102,7 +102,7 @@ class Loop:
         return finished and not open_ones
 
 
-def _is_dead(holder: str) -> bool:
+def is_dead(holder: str) -> bool:
     """Whether a holder was a process of this host that is gone (pid and start time)."""
     host, pid, started_s, _ = holder.split("/")
     if host != socket.gethostname():

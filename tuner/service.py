@@ -19,7 +19,7 @@ from tuner.executors.host import LocalHost
 from tuner.executors.local import LocalExecutor
 from tuner.interfaces import Clock, Store
 from tuner.launch import launch_command
-from tuner.loop import Loop, SystemClock
+from tuner.loop import Loop, SystemClock, is_dead
 from tuner.model import (
     Application,
     ApplicationState,
@@ -235,7 +235,8 @@ class Service:
 
     def controller(self) -> Lease | None:
         """The lease of the controller that is alive now, in any process."""
-        return self._store.lease()
+        lease = self._store.lease()
+        return None if lease is None or is_dead(lease.holder) else lease
 
     def run(self, stop: threading.Event, *, until_finished: Sequence[str] = ()) -> bool:
         """Controls until `stop` is set, or until the given jobs have finished and every requested

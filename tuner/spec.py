@@ -124,9 +124,11 @@ class Budget:
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ValueError(f"trials must be at least 1, not {self.trials}")
+        if self.trials > 1_000_000:
+            raise ValueError(f"trials must be at most 1000000, not {self.trials}")
         for name, value in (("minutes", self.minutes), ("usd", self.usd)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be above 0, not {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a number above 0, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,8 @@ class Resources:
             raise ValueError(f"cores_per_node must be at least 1, not {self.cores_per_node}")
         if self.gpus_per_node is not None and self.gpus_per_node < 0:
             raise ValueError(f"gpus_per_node cannot be {self.gpus_per_node}")
+        if self.memory_limit_gib is not None and not self.memory_limit_gib > 0:
+            raise ValueError(f"memory_limit_gib must be above 0, not {self.memory_limit_gib}")
         if not self.lease_s >= 5:
             raise ValueError(f"lease_s must be at least 5, not {self.lease_s}")
 
@@ -227,6 +231,10 @@ class FileTarget:
     kind: Literal["file"] = "file"
     path: str
     """Where the plan file lies; its history is kept beside it."""
+
+    def __post_init__(self) -> None:
+        if not self.path.strip("/. "):
+            raise ValueError(f"path {self.path!r} names no file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Plans from evidence: verdict, payback, and the words."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.unit.builders import NOON, attempt, job, measurement, trial
 from tuner.conclude import Evidence, changed_params, make_plan
-from tuner.model import Measurement, Plan, Spend
+from tuner.model import Attempt, Measurement, Plan, Spend
 
 PRICES = {"as_of": "2026-11-01", "usd_per_core_hour": 0.36}
 
@@ -24,6 +25,7 @@ def plan_for(
     *,
     rates: tuple[float, ...] = (1200, 1210, 1190),
     number: int | None = 1,
+    more: Sequence[Attempt] = (),
     **changes: Any,
 ) -> Plan | None:
     """A plan whose pairs show `baseline` against `candidate` at these rates."""
@@ -41,6 +43,7 @@ def plan_for(
             attempts.append(
                 attempt(n, pair + 1, purpose="confirm", pair=pair, measurement=run, spend=spend)
             )
+    attempts += more
     owner = job(**changes)
     evidence = Evidence(job=owner, trials=trials, attempts=attempts, candidate=number)
     return make_plan(evidence, NOON)
@@ -77,6 +80,18 @@ def test_within_noise_says_so_and_pays_nothing_back() -> None:
     assert plan.verdict == "within_noise"
     assert plan.payback_samples is None
     assert "within the noise" in plan.explanation[0]
+
+
+def test_a_pair_that_does_not_count_is_named_with_its_reason() -> None:
+    unsteady = replace(shown(1200), is_stable=False, notes=("no steady state: +20 %",))
+    runs = [
+        attempt(n, 9, purpose="confirm", pair=7, measurement=m)
+        for n, m in ((0, shown(1000)), (1, unsteady))
+    ]
+    plan = plan_for(shown(1000), shown(1200), more=runs)
+    assert plan is not None
+    assert len(plan.pairs) == 3
+    assert "Pair 7 does not count: no steady state: +20 %." in plan.explanation
 
 
 def test_gain_below_the_minimum_is_not_enough() -> None:

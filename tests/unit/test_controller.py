@@ -430,3 +430,51 @@ def test_a_configuration_that_can_never_fit_costs_no_launch() -> None:
     assert refused.failure is not None
     assert refused.failure.kind is FailureKind.INFEASIBLE
     assert not any(key.startswith("job_1-2-") for key in world.executor.launched)
+
+
+def test_the_budget_ends_what_runs() -> None:
+    world = World(
+        lambda gang: FakeOutcome(samples_per_s=0, duration_s=None),
+        budget={"trials": 3, "minutes": 0.2},
+    )
+    world.run()
+    assert world.job.state is JobState.FAILED
+    assert "budget" in world.job.message
+    assert world.executor.running == []
+    started, ended = world.job.started_at, world.job.ended_at
+    assert started is not None
+    assert ended is not None
+    assert (ended - started).total_seconds() < 20
+
+
+def test_a_broken_job_is_given_up_after_three_trials_and_says_why() -> None:
+    world = World(
+        lambda _: FakeOutcome(samples_per_s=0, duration_s=1, exit_code=1, log="Boom: no table"),
+        budget={"trials": 12},
+    )
+    world.run()
+    assert len(world.trials) == 3
+    assert "Boom: no table" in world.job.message
+
+
+def test_an_objective_that_never_comes_is_noticed() -> None:
+    world = World(
+        lambda gang: replace(by_batch(gang), duration_s=None),
+        objectives=[{"metric": "samples_per_sec", "direction": "maximize"}],
+        measuring={"max_window_s": 5},
+    )
+    world.run()
+    failure = world.trials[0].failure
+    assert failure is not None
+    assert failure.kind is FailureKind.NO_METRICS
+    assert "samples_per_sec was not measured" in failure.cause
+
+
+def test_a_job_that_waits_for_cores_says_so_and_its_clock_stands() -> None:
+    world = World(lambda gang: replace(by_batch(gang), duration_s=None))
+    other = Job(id="job_0", spec=spec(name="other"), created_at=NOON)
+    world.store.save(other)
+    world.controller.step("job_0")
+    world.controller.step("job_1")
+    assert "waiting for cores" in world.job.message
+    assert world.job.started_at is None

@@ -261,7 +261,8 @@ def cancel(ref: JobRef, form: FormatOption = Format.TABLE) -> None:
 
 
 def _wished(service: "Service", job: Job, form: Format) -> None:
-    output.show_one(job, form, lambda: [f"{job.name} ({job.id}): {job.wish} requested, now {job.state}"])
+    said = f"{job.name} ({job.id}): {job.wish} requested, now {job.state}"
+    output.show_one(job, form, lambda: [said])
     if service.controller() is None and not job.state.is_finished:
         session.narrate(
             f"No controller is running: the request waits. Remedy: trimtab job watch {job.id}"

@@ -177,5 +177,6 @@ def start(
     command, placement, plan_hash = read_plan_file(plan_file)
     key = f"start-{plan_hash[:12]}-{uuid.uuid4().hex[:8]}"
     session.narrate(f"plan {plan_hash[:12]}: {report.shell_words(command)}")
-    gang = Gang(launch_key=key, command=command, placement=placement)
+    # Should this process be killed, the job follows it soon.
+    gang = Gang(launch_key=key, command=command, placement=placement, lease_s=10.0)
     raise typer.Exit(run_in_foreground(gang, session.home() / "starts" / key))
