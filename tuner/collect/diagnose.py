@@ -207,9 +207,14 @@ def _by_exit(status: RunStatus, rank: int | None, logs: Mapping[int, list[str]])
     if line is not None and _SECONDARY.search(line) and _all_failed(status):
         remedy = "nothing to change in the job: the connection between ranks broke; try again"
         return _failure(FailureKind.LOST, line, remedy, rank, logs)
-    cause = line or _ending(status, rank, code)
+    cause = line or _with_last_line(_ending(status, rank, code), rank, logs)
     remedy = f"read the log of rank {rank or 0}; run the trial's command by hand to see it again"
     return _failure(FailureKind.CRASH, cause, remedy, rank, logs)
+
+
+def _with_last_line(ending: str, rank: int | None, logs: Mapping[int, list[str]]) -> str:
+    said = [line.strip() for line in logs.get(rank or 0, []) if line.strip()]
+    return f"{ending}: {said[-1][:200]}" if said else ending
 
 
 def _ending(status: RunStatus, rank: int | None, code: int | None) -> str:
