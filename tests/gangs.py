@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,15 +61,22 @@ def template_sockets(folder: Path) -> list[Path]:
 
 
 def templates(folder: Path) -> list[int]:
-    """The pids of living templates under a folder, without what was forked from them."""
-    mark = f"{folder.resolve()}/.templates/".encode()
-    family = [
-        process
+    """The pids of living templates under a folder: what holds a lock there, and leads nothing."""
+    locks = set((folder.resolve() / ".templates").glob("*/lock"))
+    return [
+        process.pid
         for process in processes.everyone()
-        if not process.is_dead and mark in _read(Path(f"/proc/{process.pid}/cmdline"))
+        if process.session != process.pid and locks & _open_files(process.pid)
     ]
-    pids = {process.pid for process in family}
-    return [p.pid for p in family if p.ppid not in pids and p.session != p.pid]
+
+
+def _open_files(pid: int) -> set[Path]:
+    found = set()
+    with suppress(OSError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(path.readlink())
+    return found
 
 
 def make_gang(
