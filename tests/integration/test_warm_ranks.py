@@ -92,10 +92,11 @@ def test_everything_about_a_rank_is_as_in_a_cold_one(
         assert found["leads"] == [True, True]
         for one in (expected, found):
             assert one["env"].pop("TRIMTAB_METRICS_FILE") in str(one["stamp"])
-            one["env"].pop("MASTER_PORT")
+            # Any library may set variables that Python does not know of; readline sets two.
+            for name in ("MASTER_PORT", "COLUMNS", "LINES"):
+                one["env"].pop(name, None)
             one["stamp"] = [v for v in one["stamp"] if v.startswith("TRIMTAB_LAUNCH_KEY=")]
             one.pop("chance")
-        assert sorted(found["env"].items()) == sorted(expected["env"].items())
         assert found == expected
     assert len({rank["chance"] for rank in _again(warm, gang)}) == 4
 
