@@ -34,11 +34,17 @@ def program(code: str) -> tuple[str, ...]:
 
 
 @contextmanager
+def templates_for_all_tests() -> Iterator[None]:
+    """Inside, the variable that pytest changes all the time asks for no new template."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warm, "SHELL_NAMES", warm.SHELL_NAMES | {"PYTEST_CURRENT_TEST"})
+        yield
+
+
+@contextmanager
 def warm_executor(folder: Path, lease_s: float = 60.0) -> Iterator[LocalExecutor]:
     """An executor that has a template for programs; it came with a gang that has ended."""
-    with pytest.MonkeyPatch.context() as patch:
-        # pytest changes this one between the phases of a test.
-        patch.setattr(warm, "SHELL_NAMES", warm.SHELL_NAMES | {"PYTEST_CURRENT_TEST"})
+    with templates_for_all_tests():
         executor = LocalExecutor(folder, PROGRAMS)
         try:
             warm_up(executor, folder, lease_s)

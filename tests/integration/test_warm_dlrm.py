@@ -12,6 +12,7 @@ from tests.gangs import (
     make_gang,
     template_sockets,
     templates,
+    templates_for_all_tests,
     wait_for,
     wait_for_end,
 )
@@ -33,9 +34,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def executor(root: Path) -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(root)
-    yield executor
-    end_everything(executor, root)
+    with templates_for_all_tests():
+        executor = LocalExecutor(root)
+        yield executor
+        end_everything(executor, root)
 
 
 def learned(executor: LocalExecutor, key: str, *options: str) -> list[dict[str, float]]:
@@ -70,8 +72,9 @@ def test_a_warm_gang_ends_when_it_is_stopped(executor: LocalExecutor, root: Path
     executor.launch(make_gang("stop", (*COMMAND, "--loader-workers=1"), nproc_per_node=2, env=ENV))
     wait_for(lambda: [c for c in executor.output("stop", {}) if "metrics" in c.stream])
     assert len(left_of(root)) == 4
+    [pid] = templates(root)
     executor.stop("stop", "enough")
     ended = wait_for_end(executor, "stop")
     assert [rank.exit_code for rank in ended.ranks] == [-15, -15]
     assert left_of(root) == []
-    assert len(templates(root)) == 1
+    assert templates(root) == [pid]
