@@ -33,7 +33,7 @@ def record(spec: JobSpec) -> list[Trial]:
         spec,
         search=replace(spec.search, method="grid"),
         budget=replace(spec.budget, trials=count, minutes=None, usd=None),
-        apply=replace(spec.apply, mode="off", min_gain_pct=1e9, pairs=3),
+        apply=replace(spec.apply, mode="off"),
     )
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder)) as service:
         job = service.create_job(everything, actor="record")
@@ -41,13 +41,18 @@ def record(spec: JobSpec) -> list[Trial]:
         leading = threading.Thread(target=service.run, args=(stop,))
         leading.start()
         try:
-            while sum(t.state.is_finished for t in service.trials(job.id)) < count:
+            while leading.is_alive() and not _has_all(service, job.id, count):
                 print(f"{service.progress(job.id).trials_done} of {count}", file=sys.stderr)
                 stop.wait(10)
         finally:
             stop.set()
             leading.join()
         return service.trials(job.id)
+
+
+def _has_all(service: Service, job_id: str, count: int) -> bool:
+    ended = sum(t.state.is_finished for t in service.trials(job_id))
+    return ended >= count or service.job(job_id).state.is_finished
 
 
 def rows_of(task: str, names: list[str], trials: list[Trial]) -> list[dict[str, Value]]:

@@ -39,7 +39,9 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
     if placement is None or chosen.measurement is None:
         return None
     verdict = _evidence_of(evidence, number)
-    word = _word(spec, number, verdict, decide.baseline_of(trials))
+    if number == 0 and not decide.has_baseline(spec, trials):
+        return None
+    word = _word(spec, number, verdict, decide.has_baseline(spec, trials))
     spend = cost.total(evidence.attempts)
     payback = _payback(spec, placement, evidence, verdict, spend) if word == "better" else None
     changes = _learning_changes(spec, baseline.params, chosen.params)
@@ -106,8 +108,8 @@ def _evidence_of(evidence: Evidence, number: int) -> Verdict:
     )
 
 
-def _word(spec: JobSpec, number: int, verdict: Verdict, baseline: Measurement | None) -> Word:
-    if baseline is None:
+def _word(spec: JobSpec, number: int, verdict: Verdict, has_baseline: bool) -> Word:
+    if not has_baseline:
         return "unproven"
     if number == 0:
         return "not_better"
@@ -187,6 +189,11 @@ def _answer(plan: Plan, spec: JobSpec) -> str:
     match plan.verdict:
         case "better":
             return f"Trial {plan.trial_number} is better: {change}: {_gain(plan, spec)}."
+        case "within_noise" if spec.apply.mode == "off":
+            return (
+                f"Trial {plan.trial_number} measured best: {change}. It was not confirmed, as "
+                "apply.mode is `off`."
+            )
         case "within_noise" if plan.gain_pct is None:
             return f"Trial {plan.trial_number} could not be confirmed: too few complete pairs."
         case "within_noise":
@@ -199,8 +206,9 @@ def _answer(plan: Plan, spec: JobSpec) -> str:
             return f"Nothing is applied: trial {plan.trial_number} ({change}) breaks a limit."
         case "unproven":
             return (
-                f"The default gave no measurement, so trial {plan.trial_number} is the best that "
-                "runs, compared with nothing; it is not applied automatically."
+                f"The default was not measured or breaks a limit, so trial {plan.trial_number} is "
+                "the best that keeps the limits, compared with nothing; it is not applied "
+                "automatically."
             )
     return "The default configuration is the best that was found; there is nothing to apply."
 

@@ -39,6 +39,9 @@ from tuner.spec import JobSpec
 
 log = logging.getLogger(__name__)
 
+EXECUTOR_PATIENCE_S = 60.0
+"""How long an executor that cannot start a gang is asked again before the attempt is lost."""
+
 MakeSearcher = Callable[[JobSpec, Sequence[Trial]], Searcher]
 
 
@@ -179,7 +182,8 @@ class Controller:
         shares = [u / limit for u, limit in used if u is not None and limit is not None]
         used_share = max(shares, default=0.0)
         ended = [a for a in now.attempts if a.state.is_finished]
-        for_confirming = used_share * 2 * now.job.spec.apply.pairs / max(1, len(ended))
+        # The fewest pairs that can prove anything; more of them if time allows.
+        for_confirming = used_share * 2 * decide.MIN_PAIRS / max(1, len(ended))
         return decide.Situation(
             search_over=now.job.id in self._exhausted
             or len(now.trials) >= budget.trials
@@ -266,7 +270,9 @@ class Controller:
         try:
             handle = self._executor.launch(gang)
         except ExecutorError as error:
-            self._lose(now, attempt, str(error))
+            # The intent stays: the next step asks again, for a minute.
+            if self._clock.now() - attempt.created_at > timedelta(seconds=EXECUTOR_PATIENCE_S):
+                self._lose(now, attempt, str(error))
             return
         self._save(now, replace(attempt, state=AttemptState.RUNNING, handle=handle))
 

@@ -16,6 +16,8 @@ from tuner.spec import JobSpec, Objective
 
 MAX_RETRIES = 2
 """How often an attempt lost to the infrastructure is made again."""
+MIN_PAIRS = 3
+"""Fewer pairs prove nothing."""
 MAX_CANDIDATES = 2
 """How many trials may be confirmed, where the first fails while it is confirmed."""
 
@@ -94,6 +96,14 @@ def quality_loss(
 def baseline_of(trials: Sequence[Trial]) -> Measurement | None:
     """The measurement of trial 0, once there is one."""
     return next((t.measurement for t in trials if t.is_baseline), None)
+
+
+def has_baseline(spec: JobSpec, trials: Sequence[Trial]) -> bool:
+    """Whether the default may be compared with: it was measured, and it keeps the limits."""
+    baseline = baseline_of(trials)
+    if baseline is None:
+        return False
+    return all(over <= 0 for over in violations(spec, baseline, baseline).values())
 
 
 def is_admissible(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> bool:
@@ -204,7 +214,7 @@ def _confirm(
     candidates = confirmable(spec, trials)
     for index, candidate in enumerate(candidates[:MAX_CANDIDATES]):
         first_pair = index * spec.apply.pairs
-        if baseline_of(trials) is None:
+        if not has_baseline(spec, trials) or spec.apply.mode == "off":
             return Conclude(candidate.number)
         if _has_failed(attempts, candidate.number, first_pair, spec.apply.pairs):
             continue
@@ -217,17 +227,21 @@ def _confirm(
 
 def confirmable(spec: JobSpec, trials: Sequence[Trial]) -> list[Trial]:
     """Trials that screened better than the baseline, the best first; all admissible ones where the
-    baseline itself gave no measurement."""
+    baseline itself was not measured or breaks a limit."""
     baseline = baseline_of(trials)
     better = [t for t in ranking(spec, trials) if not t.is_baseline]
-    if baseline is None:
+    if not has_baseline(spec, trials):
         return better
     return [t for t in better if _screened(spec, t, baseline) > 0]
 
 
 def candidate_first(spec: JobSpec, pair: int) -> bool:
-    """The coin toss of a pair, the same after a restart."""
-    return random.Random(f"{spec.search.seed}-{spec.name}-pair-{pair}").random() < 0.5
+    """The coin toss of a pair, the same after a restart; as many heads as tails per candidate, so
+    that a drift of the computer does not pass for a gain."""
+    block, place = divmod(pair, spec.apply.pairs)
+    tosses = [number % 2 == 0 for number in range(spec.apply.pairs)]
+    random.Random(f"{spec.search.seed}-{spec.name}-pairs-{block}").shuffle(tosses)
+    return tosses[place]
 
 
 def _missing_run(
@@ -304,7 +318,7 @@ def judge(spec: JobSpec, candidate: int, attempts: Sequence[Attempt]) -> Verdict
         )
     baseline_metrics = _means([base.metrics for base, _ in runs])
     metrics = _means([mine.metrics for _, mine in runs])
-    if len(gains) < 3:
+    if len(gains) < MIN_PAIRS:
         return Verdict(pairs=tuple(pairs), baseline_metrics=baseline_metrics, metrics=metrics)
     mean, half = fmean(gains), stats.half_width(gains, 0.95)
     return Verdict(

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-
-import psutil
+from pathlib import Path
 
 from tuner.controller import Controller
 from tuner.errors import StaleLease, TrimtabError
@@ -53,8 +52,8 @@ class Loop:
         self._store = store
         self._make_controller = make_controller
         self._make_rollout = make_rollout
-        started_s = psutil.Process().create_time()
-        self.holder = f"{socket.gethostname()}/{os.getpid()}/{started_s}/{secrets.token_hex(4)}"
+        place = f"{socket.gethostname()}/{_boot_id()}"
+        self.holder = f"{place}/{os.getpid()}/{_start_ticks(os.getpid())}/{secrets.token_hex(4)}"
 
     def run(self, stop: threading.Event, until_finished: Sequence[str]) -> bool:
         """False where another process holds the lease, or took it."""
@@ -87,7 +86,7 @@ class Loop:
                 if renewed is None or renewed.epoch != lease.epoch:
                     raise StaleLease("the lease was lost")
                 renewed_s = time.monotonic()
-            turns.step()
+            turns.step(until_finished)
             if until_finished and self._is_settled(until_finished):
                 return
             clock.sleep(STEP_S)
@@ -103,14 +102,24 @@ class Loop:
 
 
 def is_dead(holder: str) -> bool:
-    """Whether a holder was a process of this host that is gone (pid and start time)."""
-    host, pid, started_s, _ = holder.split("/")
+    """Whether a holder was a process of this host that is gone (boot, pid and start time)."""
+    host, boot_id, pid, start_ticks, _ = holder.split("/")
     if host != socket.gethostname():
         return False
+    return boot_id != _boot_id() or start_ticks != _start_ticks(int(pid))
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _start_ticks(pid: int) -> str | None:
+    """When a process started, by a clock that nobody sets; None where it is gone."""
     try:
-        return psutil.Process(int(pid)).create_time() != float(started_s)
-    except psutil.NoSuchProcess:
-        return True
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
 class _Turns:
@@ -122,9 +131,10 @@ class _Turns:
         self._rollout = rollout
         self._errors: dict[str, int] = {}
 
-    def step(self) -> None:
+    def step(self, only: Sequence[str] = ()) -> None:
+        """Whoever waits for certain jobs leaves the others to a controller that stays."""
         for job in self._store.jobs():
-            if not job.state.is_finished:
+            if not job.state.is_finished and (not only or job.id in only):
                 self._guarded(job.id, partial(self._controller.step, job.id))
         self._guarded("rollout", self._rollout.step)
 

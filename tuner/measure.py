@@ -9,7 +9,7 @@ floor of 0.5 % in quadrature (sequential stopping makes a single batch-means int
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
@@ -101,7 +101,8 @@ def read(records: Sequence[Record]) -> Reading:
     by_rank: dict[int, list[Record]] = defaultdict(list)
     for record in records:
         by_rank[record.rank].append(record)
-    tracks = [t for t in map(_track, by_rank.values()) if len(t.times) >= 2]
+    pauses = _pauses(by_rank.values())
+    tracks = [t for rs in by_rank.values() if len((t := _track(rs, pauses)).times) >= 2]
     series = _series(tracks) if tracks else None
     counted = series is not None and any(series.rates)
     throughput = _rate(series) if series and counted else _stated_rate(records)
@@ -123,11 +124,38 @@ def read(records: Sequence[Record]) -> Reading:
     )
 
 
-def _track(records: Sequence[Record]) -> _Track:
+def _pauses(ranks: Iterable[Sequence[Record]]) -> list[tuple[float, float]]:
+    """When any rank paused, in order and without overlap: the others wait for it meanwhile.
+
+    A pause begins at the rank's record before, as that is written when it begins.
+    """
+    found = []
+    for records in ranks:
+        before_s = None
+        for record in records:
+            if record.pause_s > 0:
+                start_s = record.t_s - record.pause_s if before_s is None else before_s
+                found.append((start_s, start_s + record.pause_s))
+            before_s = record.t_s
+    merged: list[tuple[float, float]] = []
+    for start_s, end_s in sorted(found):
+        if merged and start_s <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end_s))
+        else:
+            merged.append((start_s, end_s))
+    return merged
+
+
+def _track(records: Sequence[Record], pauses: Sequence[tuple[float, float]]) -> _Track:
     track = _Track([], [], [])
-    samples = steps = 0.0
+    samples = steps = paused_s = 0.0
+    waiting = list(reversed(pauses))
     for record in records:
-        track.pause_s += record.pause_s
+        while waiting and waiting[-1][1] <= record.t_s:
+            start_s, end_s = waiting.pop()
+            paused_s += end_s - start_s
+        inside_s = max(0.0, record.t_s - waiting[-1][0]) if waiting else 0.0
+        track.pause_s = paused_s + inside_s
         if not record.steps:
             continue
         if track.times:  # the first step only marks where the clock starts
@@ -240,7 +268,7 @@ def _values(
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
     """Reported values: the last one, or where there are many the mean after the warm-up."""
     dated: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for record in records:
+    for record in sorted(records, key=lambda r: r.t_s):
         for name, value in record.values.items():
             if name != "samples_per_s":
                 dated[name].append((record.t_s, value))
@@ -249,7 +277,9 @@ def _values(
     warmup_s = throughput.warmup_s if throughput is not None else 0.0
     for name, points in dated.items():
         steady = [v for t, v in points if t >= points[0][0] + warmup_s] or [points[-1][1]]
-        if name == "loss":
+        if "peak" in name:
+            values[name] = max(v for _, v in points)
+        elif name == "loss":
             values[name] = fmean(steady[-max(1, len(steady) // 10) :])
         elif len(steady) < MIN_BINS:
             values[name] = steady[-1]

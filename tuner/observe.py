@@ -44,8 +44,9 @@ class Watch:
         # Measuring costs more the longer a trial runs: at most about 5 % of its time.
         if status.elapsed_s - self.measured_at_s < max(0.4, 0.05 * status.elapsed_s):
             return
+        if not self._read(executor, max_turns=4):
+            return  # what is not read yet must not pass for silence
         self.measured_at_s = status.elapsed_s
-        self._read(executor, max_turns=4)
         reading = measure.read(self.records)
         measurement = assess.measurement_of(self.spec, reading, status, self.attempt.placement)
         reason = assess.stop_reason(self.spec, self.attempt, reading, status, measurement, trials)
@@ -58,14 +59,15 @@ class Watch:
         executor.stop(self.handle, reason)
         self.is_stopping = True
 
-    def _read(self, executor: Executor, max_turns: int = 1000) -> None:
-        """Takes in new output; bounded, so that a gang that floods its log cannot hold us."""
+    def _read(self, executor: Executor, max_turns: int = 1000) -> bool:
+        """Takes in new output, bounded, as a gang may flood its log; whether that was all."""
         for _ in range(max_turns):
             chunks = executor.output(self.handle, self.reader.cursor)
             if not chunks:
-                return
+                return True
             for chunk in chunks:
                 self.records += self.reader.feed(chunk)
+        return False
 
     def result(
         self, executor: Executor, status: RunStatus

@@ -8,6 +8,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -92,6 +93,8 @@ class Service:
 
     def job(self, ref: str) -> Job:
         """By id, unique prefix of one, name (the latest of that name) or `@last`."""
+        with suppress(NotFound):
+            return self._store.job(ref)
         jobs = self._store.jobs()
         named = [job for job in jobs if job.name == ref]
         return named[-1] if named else _found(jobs, ref, "job", "`trimtab job list`")

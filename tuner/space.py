@@ -46,8 +46,8 @@ class Int:
             raise ValueError(f"log needs low >= 1, not {self.low}")
         _check_default(self)
 
-    def values(self) -> tuple[int, ...]:
-        return tuple(range(self.low, self.high + 1, self.step))
+    def values(self) -> range:
+        return range(self.low, self.high + 1, self.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +172,12 @@ class Space:
 
     def _constraint_holds(self, constraint: str, params: Params) -> bool:
         # A constraint about a parameter that does not apply says nothing.
-        applies = expression.names(constraint) <= set(params)
-        return not applies or bool(expression.evaluate(constraint, params))
+        if not expression.names(constraint) <= set(params):
+            return True
+        try:
+            return bool(expression.evaluate(constraint, params))
+        except ValueError:  # a division by zero, say: what cannot be worked out does not hold
+            return False
 
     def contains(self, params: Params) -> bool:
         return self.problem(params) is None
@@ -232,6 +236,8 @@ def _admits(parameter: Int | Float | Choice, value: Value) -> bool:
     if isinstance(parameter, Float):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and parameter.low <= float(value) <= parameter.high
+    if isinstance(parameter, Int):
+        return type(value) is int and value in parameter.values()
     same_type = [v for v in parameter.values() if type(v) is type(value) or _numbers(v, value)]
     return value in same_type
 

@@ -5,7 +5,7 @@ length on, round the end), so that a grid cut short has still visited every part
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tuner.expression import Value
@@ -49,7 +49,7 @@ def _walk(lattice: Space, seed: int) -> Iterator[dict[str, Value]]:
         yield lattice.active(_combination(columns, ((seed + turn) * step) % size))
 
 
-def _combination(columns: dict[str, tuple[Value, ...]], index: int) -> dict[str, Value]:
+def _combination(columns: Mapping[str, Sequence[Value]], index: int) -> dict[str, Value]:
     params: dict[str, Value] = {}
     for name, values in columns.items():
         index, digit = divmod(index, len(values))
