@@ -142,3 +142,18 @@ def test_hash_is_of_what_would_run() -> None:
     assert one.hash == other.hash
     moved = replace(one, command=replace(one.command, argv=("other",)))
     assert moved.hash != one.hash
+
+
+def test_when_the_default_breaks_a_limit_the_best_that_keeps_it_is_unproven() -> None:
+    limits = [{"metric": "peak_memory_gib", "max": 8}]
+    default, other = shown(1000, peak_memory_gib=10.0), shown(500, peak_memory_gib=1.0)
+    plan = plan_for(default, other, rates=(), limits=limits)
+    assert plan is not None
+    assert plan.verdict == "unproven"
+    assert plan_for(default, other, rates=(), limits=limits, number=None) is None
+
+
+def test_measuring_only_says_that_nothing_was_confirmed() -> None:
+    plan = plan_for(shown(1000), shown(1200), rates=(), apply={"mode": "off"})
+    assert plan is not None
+    assert "not confirmed" in plan.explanation[0]

@@ -9,7 +9,7 @@ from storage.memory import MemoryStore
 from tests.fakes import FakeClock, FakeExecutor, FakeOutcome
 from tests.unit.builders import NOON, spec
 from tuner.controller import Controller
-from tuner.errors import StaleLease
+from tuner.errors import ExecutorError, StaleLease
 from tuner.gang import Gang
 from tuner.interfaces import Fact, Searcher
 from tuner.model import (
@@ -478,3 +478,22 @@ def test_a_job_that_waits_for_cores_says_so_and_its_clock_stands() -> None:
     world.controller.step("job_1")
     assert "waiting for cores" in world.job.message
     assert world.job.started_at is None
+
+
+def test_an_executor_in_trouble_is_asked_again_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(budget={"trials": 2})
+    real, refusals = world.executor.launch, [0]
+
+    def launch(gang: Gang) -> str:
+        refusals[0] += 1
+        if refusals[0] % 3:
+            raise ExecutorError("no space left on device")
+        return real(gang)
+
+    monkeypatch.setattr(world.executor, "launch", launch)
+    world.run()
+    assert world.job.state is JobState.SUCCEEDED
+    assert [t.state for t in world.trials] == [TrialState.COMPLETE] * 2
+    assert all(a.failure is None for a in world.store.attempts("job_1"))

@@ -211,3 +211,23 @@ def test_unstable_runs_void_their_pair() -> None:
     verdict = decide.judge(spec(), 1, attempts)
     assert len(verdict.pairs) == 2
     assert verdict.gain_pct is None
+
+
+def test_each_arm_goes_first_in_half_of_the_pairs() -> None:
+    for seed in range(20):
+        tosses = [decide.candidate_first(spec(search={"seed": seed}), pair) for pair in range(6)]
+        assert sum(tosses) == 3
+
+
+def test_a_default_that_breaks_a_limit_is_not_what_to_beat() -> None:
+    limited = spec(limits=[{"metric": "peak_memory_gib", "max": 8}])
+    large = measurement(1000, metrics={"peak_memory_gib": 10})
+    small = measurement(500, metrics={"peak_memory_gib": 1})
+    trials = [trial(0, outcome=large), trial(1, outcome=small)]
+    assert decide.next_action(limited, trials, [], OVER) == Conclude(1)
+    assert decide.next_action(limited, trials[:1], [], OVER) == Conclude(None)
+
+
+def test_nothing_is_confirmed_when_only_measuring_is_wanted() -> None:
+    only = spec(apply={"mode": "off"})
+    assert decide.next_action(only, trials_with(1000, 1500), [], OVER) == Conclude(1)

@@ -150,3 +150,28 @@ def test_nothing_gives_nothing() -> None:
     assert reading.throughput is None
     assert reading.last_s is None
     assert reading.steps == 0
+
+
+def test_a_pause_of_one_rank_is_a_pause_of_all() -> None:
+    records, moment = [], 0.0
+    for i in range(400):
+        pause_s = 2.0 if i in (100, 200, 300) else 0.0
+        moment += 0.01 + pause_s
+        records += [
+            Record(rank=0, t_s=moment, steps=1, samples=1, pause_s=pause_s),
+            Record(rank=1, t_s=moment + 0.001, steps=1, samples=1),
+        ]
+    reading = measure.read(records)
+    assert reading.throughput is not None
+    assert reading.throughput.value == pytest.approx(200, rel=0.01)
+    assert reading.rank_skew == pytest.approx(1.0, abs=0.01)
+
+
+def test_peaks_are_peaks_whatever_the_order_of_ranks() -> None:
+    records = [
+        Record(rank=r, t_s=i + r / 2, values={"gpu_peak_memory_gib": float(min(i, 70)), "loss": i})
+        for r in (0, 1)
+        for i in range(100)
+    ]
+    assert measure.read(records).values["gpu_peak_memory_gib"] == 70
+    assert measure.read(records) == measure.read(sorted(records, key=lambda r: r.t_s))

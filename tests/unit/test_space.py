@@ -234,3 +234,19 @@ def test_a_wrong_space_says_what_is_wrong(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_constraint_that_cannot_be_worked_out_does_not_hold() -> None:
+    space = Space(
+        params={"a": Int(low=1, high=2), "w": Int(low=0, high=1, default=1)},
+        constraints=("a / w <= 4",),
+    )
+    assert not space.contains({"a": 1, "w": 0})
+    assert space.contains({"a": 1, "w": 1})
+
+
+def test_wide_integers_cost_nothing_to_check() -> None:
+    space = Space(params={"n": Int(low=1, high=10**15)})
+    assert space.contains({"n": 10**15})
+    assert not space.contains({"n": True})
+    assert space.raw_size() == 10**15

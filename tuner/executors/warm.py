@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from tuner.executors.files import GangFolder
@@ -184,7 +185,8 @@ def ask(connection: socket.socket, folder: GangFolder) -> None:
 
 
 def template_environ() -> dict[str, str]:
-    """What a template starts with. Libraries of ours that start threads when imported must not."""
+    """What a template starts with: what ranks get, and no threads for numpy's library of matrices,
+    which would start them when imported, and which no workload uses."""
     return base_environ(os.environ) | {"OPENBLAS_NUM_THREADS": "1"} | ROOM
 
 
@@ -221,12 +223,12 @@ def _key(module: str) -> str:
 
 
 def _sources(package: str) -> Iterator[tuple[str, int, int]]:
-    """Path, time and size of the code of the workloads and of this project."""
-    for name in ("tuner", package):
-        for path in sorted((_CODE_ROOT / name).rglob("*.py")):
-            with suppress(FileNotFoundError):
-                state = path.stat()
-                yield str(path), state.st_mtime_ns, state.st_size
+    """Path, time and size of the code of the workloads and of supervisors."""
+    patterns = ("tuner/*.py", "tuner/executors/*.py", f"{package}/**/*.py")
+    for path in sorted(chain.from_iterable(map(_CODE_ROOT.glob, patterns))):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            yield str(path), state.st_mtime_ns, state.st_size
 
 
 def _run_starter(words: list[str], log: Path) -> None:
