@@ -135,11 +135,16 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
+DAMAGED = "damaged"
+"""What a target shows that holds something, but no whole plan: it may be overwritten."""
+
+
 class Target(Protocol):
     """Where a plan is applied."""
 
     def current(self) -> str | None:
-        """The hash of the plan that is on the target now; None where there is none."""
+        """The hash of the plan that is on the target now; None where there is none, DAMAGED where
+        it cannot be made out. Raises TargetError."""
         ...
 
     def apply(self, plan: Plan) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from tuner.errors import TargetError
-from tuner.interfaces import Clock, Store, Target
+from tuner.interfaces import DAMAGED, Clock, Store, Target
 from tuner.model import Application, ApplicationState, AuditEvent, Job, Plan
 
 OpenTarget = Callable[[Application], Target]
@@ -104,7 +104,12 @@ class Rollout:
                 self._begin_rollback(application, target)
             case ApplicationState.ROLLING_BACK:
                 target.restore(application.before_hash)
-                self._move(application, ApplicationState.ROLLED_BACK, "the plan before is back")
+                self._move(
+                    application,
+                    ApplicationState.ROLLED_BACK,
+                    "the plan before is back",
+                    *self._back_in_force(application),
+                )
             case _:
                 pass
 
@@ -126,6 +131,18 @@ class Rollout:
             if other.plan_hash == application.plan_hash:
                 return other.before_hash
         return None
+
+    def _back_in_force(self, application: Application) -> list[Application]:
+        """The superseded application whose plan is on the target again."""
+        earlier = [
+            other
+            for other in self._store.applications()
+            if other.state is ApplicationState.SUPERSEDED
+            and other.target_path == application.target_path
+            and other.plan_hash == application.before_hash
+        ]
+        again = ApplicationState.APPLIED
+        return [replace(a, state=again, updated_at=self._clock.now()) for a in earlier[-1:]]
 
     def _in_force(self, application: Application) -> list[Application]:
         """Other applications that are in force on the same target."""
@@ -155,7 +172,7 @@ class Rollout:
 
     def _begin_rollback(self, application: Application, target: Target) -> None:
         found = target.current()
-        if found not in (application.plan_hash, application.before_hash):
+        if found not in (application.plan_hash, application.before_hash, DAMAGED):
             raise TargetError(
                 f"{application.target_path} holds another plan ({str(found)[:12]}), "
                 "so this one cannot be rolled back"

@@ -106,6 +106,28 @@ def test_second_plan_supersedes_the_first_and_gives_way_again(
     ask_back(store, second)
     settled(store, second)
     assert PlanFile(path).current() == a_plan().hash
+    again = next(a for a in store.applications() if a.id == first.id)
+    assert again.state is ApplicationState.APPLIED
+    ask_back(store, again)
+    settled(store, again)
+    assert PlanFile(path).current() == a_plan(batch=256).hash
+
+
+@pytest.mark.parametrize("undo", [True, False])
+def test_a_damaged_plan_file_can_be_rolled_back_and_applied_over(
+    store: CrashingStore, tmp_path: Path, undo: bool
+) -> None:
+    path = tmp_path / "plan.json"
+    applied = settled(store, asked(store, path, a_plan()))
+    path.write_text("half a pl")
+    if undo:
+        ask_back(store, applied)
+        assert settled(store, applied).state is ApplicationState.ROLLED_BACK
+        assert PlanFile(path).current() == a_plan(batch=256).hash
+    else:
+        other = settled(store, asked(store, path, a_plan(batch=2048)))
+        assert other.state is ApplicationState.APPLIED
+        assert PlanFile(path).current() == a_plan(batch=2048).hash
 
 
 def test_a_plan_applied_twice_still_rolls_back_to_what_was_before(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.errors import TargetError
+from tuner.interfaces import DAMAGED
 from tuner.model import LaunchCommand, Placement, Plan, plan_hash
 
 SCHEMA = 1
@@ -27,9 +28,15 @@ class PlanFile:
         self.history = path.with_name(path.name + ".history")
 
     def current(self) -> str | None:
-        if not self.path.exists():
-            return None
-        return read_plan_file(self.path)[2]
+        try:
+            if not self.path.exists():
+                return None
+        except OSError as error:
+            raise TargetError(f"{self.path} cannot be looked at: {error}") from error
+        try:
+            return read_plan_file(self.path)[2]
+        except TargetError:
+            return DAMAGED
 
     def apply(self, plan: Plan) -> None:
         text = _content(plan)
