@@ -249,7 +249,7 @@ def _quality(plan: Plan, spec: JobSpec) -> str:
         return "no quality figure was measured, so it is not applied automatically"
     after, before = plan.metrics[quality.metric], plan.baseline_metrics[quality.metric]
     samples = plan.metrics.get("quality_samples")
-    when = f"after {samples:,.0f} samples " if samples else "at equal samples "
+    when = f"after {samples:,.0f} samples " if samples else "as last reported, "
     judged = "within" if plan.quality_ok else "outside"
     return (
         f"{when}{quality.metric} is {after:.4f} against {before:.4f}, "

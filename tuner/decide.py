@@ -84,11 +84,15 @@ def violations(
 def quality_loss(
     spec: JobSpec, metrics: Mapping[str, float], baseline: Mapping[str, float]
 ) -> float | None:
-    """How much worse the quality figure is than the baseline's, in its unit; None where unknown."""
+    """How much worse the quality figure is than the baseline's, in its unit; None where unknown,
+    or where `quality_samples` says that the two were not taken at equal samples (within 1 %)."""
     if spec.quality is None:
         return None
     value, reference = metrics.get(spec.quality.metric), baseline.get(spec.quality.metric)
     if value is None or reference is None:
+        return None
+    samples, others = metrics.get("quality_samples"), baseline.get("quality_samples")
+    if samples is not None and others is not None and abs(samples - others) > 0.01 * others:
         return None
     return reference - value if spec.quality.direction == "maximize" else value - reference
 

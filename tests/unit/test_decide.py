@@ -231,3 +231,10 @@ def test_a_default_that_breaks_a_limit_is_not_what_to_beat() -> None:
 def test_nothing_is_confirmed_when_only_measuring_is_wanted() -> None:
     only = spec(apply={"mode": "off"})
     assert decide.next_action(only, trials_with(1000, 1500), [], OVER) == Conclude(1)
+
+
+def test_quality_taken_at_other_samples_is_unknown() -> None:
+    guarded = spec(quality={"metric": "auc"})
+    base = {"auc": 0.78, "quality_samples": 1000.0}
+    assert decide.quality_loss(guarded, {"auc": 0.77, "quality_samples": 1005.0}, base) is not None
+    assert decide.quality_loss(guarded, {"auc": 0.77, "quality_samples": 2000.0}, base) is None
