@@ -158,6 +158,8 @@ def soak(folder: Path, warm: LocalExecutor, trials: int) -> dict[str, tuple[int,
     before = state()
     for number in range(trials):
         timed(partial(run_by, warm, SHORT_TRIAL), folder / f"soak-{number}")
+    if not _is_template(template, folder):
+        sys.exit("the code was changed meanwhile, so the template is another one: run it again")
     after = state()
     return {name: (before[name], after[name]) for name in before}
 

@@ -223,13 +223,26 @@ def _notes(rates: Sequence[float], cut: int, half: float) -> list[str]:
 
 
 def _stated_rate(records: Sequence[Record]) -> Rate | None:
-    """For logs that print a rate themselves: the mean of the steady lines."""
+    """For logs that print a rate themselves: each line holds for the time since the one before."""
     dated = [(r.t_s, r.values["samples_per_s"]) for r in records if "samples_per_s" in r.values]
+    track, total = _Track([], [], []), 0.0
+    for t_s, rate in dated:
+        total += rate * (t_s - track.times[-1]) if track.times else 0.0
+        track.times.append(t_s)
+        track.samples.append(total)
+    series = _series([track]) if len(dated) >= 2 else None
+    if series is not None:
+        return _rate(series)
     if not dated:
         return None
-    span = dated[-1][0] - dated[0][0]
-    width = span / max(1, len(dated) - 1)
-    return _rate(Series(rates=tuple(v for _, v in dated), bin_s=width, start_s=dated[0][0]))
+    return Rate(  # a single line, such as the summary at the end of a run
+        value=dated[-1][1],
+        half_width=math.inf,
+        warmup_s=0.0,
+        window_s=0.0,
+        is_stable=True,
+        notes=(),
+    )
 
 
 def _step_rate(tracks: Sequence[_Track], throughput: Rate | None) -> float | None:

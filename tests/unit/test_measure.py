@@ -175,3 +175,18 @@ def test_peaks_are_peaks_whatever_the_order_of_ranks() -> None:
     ]
     assert measure.read(records).values["gpu_peak_memory_gib"] == 70
     assert measure.read(records) == measure.read(sorted(records, key=lambda r: r.t_s))
+
+
+def test_stated_rates_count_for_the_time_they_cover() -> None:
+    records, moment = [], 0.0
+    for i in range(100):
+        took_s = 1.0 if i % 2 else 3.0
+        moment += took_s
+        records.append(Record(rank=0, t_s=moment, values={"samples_per_s": 1000 / took_s}))
+    assert throughput(records).value == pytest.approx(500, rel=0.02)
+
+
+def test_a_single_stated_rate_is_a_figure_without_an_interval() -> None:
+    rate = throughput([Record(rank=0, t_s=5.0, values={"samples_per_s": 69.2})])
+    assert rate.value == 69.2
+    assert rate.interval is None
