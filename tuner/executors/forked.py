@@ -93,7 +93,7 @@ def stamp(variables: Mapping[str, str]) -> None:
 
     It takes the ROOM that its template was started with. Raises OSError where that is not enough.
     """
-    text = b"".join(f"{name}={value}\0".encode() for name, value in variables.items())
+    text = b"".join(os.fsencode(f"{name}={value}\0") for name, value in variables.items())
     environ = Path("/proc/self/environ").read_bytes()
     start = environ.find(f"{_ROOM_VARIABLE}=".encode())
     size = environ.find(b"\0", start) - start

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tuner.errors import ExecutorError
@@ -68,7 +69,8 @@ class LocalExecutor:
         if not _has_run(folder):
             _start_supervisor(folder)
         if template and connection is None:
-            template.start(gang.lease_s)
+            with suppress(OSError):
+                template.start(gang.lease_s)
 
     def poll(self, handle: str) -> RunStatus:
         folder = self._folder(handle)
