@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
@@ -38,6 +39,7 @@ MARKS_VARIABLE = "TRIMTAB_MARKS"
 CODE_ROOT = Path(__file__).resolve().parents[1]
 PHASES = ("import", "data and process group", "build", "first step", "teardown")
 TRIAL_LIMIT_S = 60.0
+SETTLE_LIMIT_S = 5.0
 POLL_S = 0.005
 
 prepare = dlrm.prepare
@@ -143,33 +145,46 @@ def compare(folder: Path, warm: LocalExecutor, trials: int) -> dict[str, list[li
 
 def soak(folder: Path, warm: LocalExecutor, trials: int) -> dict[str, tuple[int, int]]:
     """What there is before and after so many warm trials."""
-    [template] = {p for p in processes.everyone() if _is_template(p, folder)}
-
-    def state() -> dict[str, int]:
-        memory = resident(template)
-        return {
-            "open files here": len(list(Path("/proc/self/fd").iterdir())),
-            "open files of the template": len(list(Path(f"/proc/{template.pid}/fd").iterdir())),
-            "MiB of the template": memory.anonymous >> 20 if memory else 0,
-            "processes": len(processes.everyone()),
-            "files in /dev/shm": len(list(Path("/dev/shm").iterdir())),
-        }
-
-    before = state()
+    template = settled(folder)[0]
+    before = state(template, folder)
     for number in range(trials):
         timed(partial(run_by, warm, SHORT_TRIAL), folder / f"soak-{number}")
-    if not _is_template(template, folder):
+    if template not in family(folder):
         sys.exit("the code was changed meanwhile, so the template is another one: run it again")
-    after = state()
+    after = state(template, folder)
     return {name: (before[name], after[name]) for name in before}
 
 
-def _is_template(process: processes.Process, folder: Path) -> bool:
-    try:
-        words = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return b"tuner.executors.template\0" in words and os.fsencode(folder) in words
+def state(template: int, folder: Path) -> dict[str, int]:
+    processes_left = len(settled(folder))
+    process = processes.look(template)
+    memory = resident(process) if process else None
+    return {
+        "processes": processes_left,
+        "open files here": len(list(Path("/proc/self/fd").iterdir())),
+        "open files of the template": len(list(Path(f"/proc/{template}/fd").iterdir())),
+        "MiB of the template": memory.anonymous >> 20 if memory else 0,
+        "files in /dev/shm": len(list(Path("/dev/shm").iterdir())),
+    }
+
+
+def settled(folder: Path) -> list[int]:
+    """The template and its forks, once supervisors have had a moment to leave."""
+    deadline_s = time.monotonic() + SETTLE_LIMIT_S
+    while len(found := family(folder)) > 1 and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+    return found
+
+
+def family(folder: Path) -> list[int]:
+    """Pids of the template and all its forks, which have its command line; zombies have none."""
+    found = []
+    for process in processes.everyone():
+        with suppress(OSError):
+            words = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            if b"tuner.executors.template\0" in words and os.fsencode(folder) in words:
+                found.append(process.pid)
+    return found
 
 
 def summary(found: dict[str, list[list[float]]]) -> dict[str, object]:
