@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from string import Template
 
 from tuner.jobfile import load_job
 from tuner.model import Attempt, FailureKind, Job
@@ -41,7 +42,7 @@ apply: {pairs: 3, mode: next_start, learning_changes: allow, target: {path: plan
 
 TOO_LARGE = """
 name: gpu-out-of-memory
-workload: {name: dlrm, args: {table_rows_scale: 100000}}
+workload: {name: dlrm, args: {table_rows_scale: $scale}}
 space: {params: {global_batch_size: {options: [4096]}}}
 budget: {trials: 1}
 measuring: {startup_s: 120, max_trial_s: 120}
@@ -110,9 +111,34 @@ def run_job(service: Service, text: str) -> Job:
     return service.job(job.id)
 
 
+def too_large_for(total_mib: float) -> str:
+    """A job whose eight equal hashed tables take 92 % of the memory at once: they are held when
+    filling the first one, by a copy of it, runs out."""
+    mib_at_scale_1 = 8 * 65_536 * 16 * 4 / 2**20
+    return Template(TOO_LARGE).substitute(scale=round(0.92 * total_mib / mib_at_scale_1))
+
+
+@contextmanager
+def highest_use() -> Iterator[list[float]]:
+    """Notes the memory in use, in MiB, ten times a second meanwhile."""
+    seen, stop = [device().used_mib], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            seen.append(device().used_mib)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watching.join()
+
+
 def check_nvml() -> Iterator[Check]:
     first = device()
-    yield Check("NVML finds the GPU", True, f"{first.name}, driver {first.driver}")
+    yield Check("NVML finds the GPU", bool(first.name), f"{first.name}, driver {first.driver}")
     used = f"{first.used_mib:,.0f} of {first.total_mib:,.0f} MiB"
     yield Check("NVML tells memory", first.total_mib > 0, used)
     power = "unknown" if first.power_w is None else f"{first.power_w:.0f} W"
@@ -143,8 +169,9 @@ def _figures(attempts: list[Attempt]) -> Iterator[Check]:
 
 
 def check_out_of_memory(service: Service) -> Iterator[Check]:
-    before = device().used_mib
-    job = run_job(service, TOO_LARGE)
+    before = device()
+    with highest_use() as seen:
+        job = run_job(service, too_large_for(before.total_mib))
     trial = service.trials(job.id)[0]
     wall_s = sum(a.spend.wall_s for a in service.attempts(job.id))
     kind = trial.failure.kind if trial.failure else None
@@ -152,12 +179,17 @@ def check_out_of_memory(service: Service) -> Iterator[Check]:
     passed = kind is FailureKind.OUT_OF_MEMORY
     yield Check("out of GPU memory is classed so", passed, f"{kind}: {cause[:90]}")
     yield Check("such a trial costs seconds", wall_s < 60, f"{wall_s:.1f} s")
+    used = f"{max(seen):,.0f} of {before.total_mib:,.0f} MiB"
+    yield Check("it held most of the memory", max(seen) > before.total_mib / 2, used)
     deadline_s = time.monotonic() + 50
-    while device().used_mib > before + MEMORY_TOLERANCE_MIB and time.monotonic() < deadline_s:
+    while (
+        device().used_mib > before.used_mib + MEMORY_TOLERANCE_MIB and time.monotonic() < deadline_s
+    ):
         time.sleep(0.2)
     after = device().used_mib
-    text = f"{before:,.0f} MiB before, {after:,.0f} MiB after"
-    yield Check("the GPU's memory is back", after <= before + MEMORY_TOLERANCE_MIB, text)
+    text = f"{before.used_mib:,.0f} MiB before, {after:,.0f} MiB after"
+    is_back = after <= before.used_mib + MEMORY_TOLERANCE_MIB
+    yield Check("the GPU's memory is back", is_back, text)
 
 
 def all_checks() -> Iterator[Check]:

@@ -160,6 +160,9 @@ class FakeExecutor:
         self._write(run)
         return run.files.get(f"rank-{rank}.log", b"")[-max_bytes:].decode()
 
+    def close(self) -> None:
+        """There is nothing to give back."""
+
     def _end(self, run: _Run) -> tuple[float, str] | None:
         """When and why a gang ended, if it has."""
         now_s, outcome = self._clock.monotonic_s, run.outcome

@@ -116,6 +116,8 @@ class Controller:
         cut = status.reason == "cap" and measurement is None and self._budget(now).out_of_budget
         if cut or status.reason == "cancelled":
             measurement, failure = None, None
+        if measurement is not None:
+            measurement = replace(measurement, fingerprint=dict(self._host.fingerprint()))
         attempt = replace(
             watch.attempt,
             state=_attempt_state(measurement, failure),

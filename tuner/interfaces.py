@@ -79,6 +79,10 @@ class Executor(Protocol):
         """The last part of a rank's log as text, control characters removed."""
         ...
 
+    def close(self) -> None:
+        """Gives back what this process holds; gangs go on."""
+        ...
+
 
 class Store(Protocol):
     """The one source of truth: durable on return.

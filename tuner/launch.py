@@ -23,7 +23,7 @@ def launch_command(spec: JobSpec, params: Params) -> LaunchCommand:
     default = "per_rank" if workload.command is None else "once"
     return LaunchCommand(
         argv=tuple(_argv(workload, params, names)),
-        env=dict(_env(workload, names)),
+        env=_hidden_gpus(spec.resources) | dict(_env(workload, names)),
         working_dir=workload.working_dir or str(Path.cwd()),
         nnodes=nnodes,
         nproc_per_node=nproc,
@@ -63,6 +63,11 @@ def _env(workload: Workload, names: Mapping[str, str]) -> Iterator[tuple[str, st
         filled = _filled(text, names)
         if filled is not None:
             yield name, filled
+
+
+def _hidden_gpus(resources: Resources) -> dict[str, str]:
+    """Without this a job that shall train on the CPU would find the computer's GPUs."""
+    return {"CUDA_VISIBLE_DEVICES": ""} if resources.gpus_per_node == 0 else {}
 
 
 def _filled(text: str, names: Mapping[str, str]) -> str | None:

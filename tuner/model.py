@@ -112,6 +112,8 @@ class Measurement:
     """What a reader should know: unstable because, unusual because."""
     stopped: Stopped = "finished"
     """Why measuring ended: interval tight enough, beaten beyond doubt, the job ended, time cap."""
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    """What it was measured on: processor, cores, memory, kernel, Python, torch, GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

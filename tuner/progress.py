@@ -34,7 +34,7 @@ def progress_of(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) 
     return Progress(
         trials_done=sum(t.state.is_finished for t in trials),
         trials_total=_trials_total(job, trials),
-        pairs_done=_pairs_done(attempts),
+        pairs_done=_pairs_done(job, attempts),
         pairs_total=job.spec.apply.pairs,
         eta_s=_eta_s(job, trials, attempts),
         spend=cost.total(attempts),
@@ -50,9 +50,19 @@ def _trials_total(job: Job, trials: Sequence[Trial]) -> int:
     return len(trials) if over else max(len(trials), job.spec.budget.trials)
 
 
-def _pairs_done(attempts: Sequence[Attempt]) -> int:
-    done = [a.pair for a in attempts if a.pair is not None and a.state.is_finished]
-    return sum(done.count(pair) >= 2 for pair in set(done))
+def _pairs_done(job: Job, attempts: Sequence[Attempt]) -> int:
+    """Pairs of the candidate that is confirmed now of which both arms have run; a lost arm is
+    launched again."""
+    settled = {
+        (a.pair, a.trial_number)
+        for a in attempts
+        if a.pair is not None
+        and a.state.is_finished
+        and (a.failure is None or not a.failure.kind.is_infrastructure)
+    }
+    pairs = [pair for pair, _ in settled]
+    first = max(pairs, default=0) // job.spec.apply.pairs * job.spec.apply.pairs
+    return sum(pairs.count(pair) == 2 for pair in set(pairs) if pair >= first)
 
 
 def _eta_s(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) -> float | None:
@@ -61,7 +71,7 @@ def _eta_s(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) -> fl
     if job.state.is_finished or not ended:
         return None
     left = _trials_total(job, trials) - sum(t.state.is_finished for t in trials)
-    left_pairs = job.spec.apply.pairs - _pairs_done(attempts)
+    left_pairs = job.spec.apply.pairs - _pairs_done(job, attempts)
     launches = left / job.spec.search.parallel_trials + 2 * left_pairs
     return launches * sum(a.spend.wall_s for a in ended) / len(ended)
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from storage.sql import SqlStore
+from tuner import decide
 from tuner.controller import Controller
 from tuner.errors import Conflict, NotFound
+from tuner.executors import EXECUTORS
 from tuner.executors.host import LocalHost
-from tuner.executors.local import LocalExecutor
 from tuner.interfaces import Clock, Store
 from tuner.launch import launch_command
 from tuner.loop import Loop, SystemClock, is_dead
@@ -49,7 +50,7 @@ class Service:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.home = home
         self._store: Store = SqlStore(home / "trimtab.db")
-        self._executor = LocalExecutor(home / "attempts")
+        self._executor = EXECUTORS["local"](home / "attempts")
         self._host = LocalHost()
         self._clock = SystemClock()
         self._loop = Loop(self._store, self._controller, self._rollout)
@@ -135,6 +136,12 @@ class Service:
             known = f"0 to {len(trials) - 1}" if trials else "none yet"
             raise NotFound(f"job {ref} has no trial {number}; its trials: {known}")
         return trials[number]
+
+    def admissible(self, ref: str) -> frozenset[int]:
+        """Numbers of the trials that may win: measured, steady, within every limit."""
+        job = self.job(ref)
+        ranked = decide.ranking(job.spec, self._store.trials(job.id))
+        return frozenset(trial.number for trial in ranked)
 
     def attempts(self, ref: str, number: int | None = None) -> list[Attempt]:
         return self._store.attempts(self.job(ref).id, number)

@@ -39,7 +39,7 @@ class FakeHost:
         return ()
 
     def fingerprint(self) -> dict[str, str]:
-        return {}
+        return {"cpu": "fake"}
 
 
 class InOrder:
@@ -171,6 +171,8 @@ def test_a_job_from_the_default_to_the_confirmed_plan() -> None:
     assert world.job.state is JobState.SUCCEEDED
     assert [t.state for t in world.trials] == [TrialState.COMPLETE] * 6
     assert world.trials[0].params == {"global_batch_size": 256, "loader_workers": 0}
+    measured = [t.measurement for t in world.trials]
+    assert all(m is not None and m.fingerprint == {"cpu": "fake"} for m in measured)
     (plan,) = world.store.plans()
     assert plan.verdict == "better"
     assert plan.params["global_batch_size"] == 2048

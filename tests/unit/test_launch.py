@@ -169,3 +169,13 @@ def test_what_can_never_fit_is_told_with_numbers(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         place(job("{name: dlrm}", resources), command_of(2), [0, 1], [0, 1], gpus, gpus)
+
+
+def test_a_job_without_gpus_finds_none_of_the_computer() -> None:
+    hidden = launch_command(job("{name: dlrm}", "{gpus_per_node: 0}"), {"x": 1})
+    assert hidden.env["CUDA_VISIBLE_DEVICES"] == ""
+    chosen = "{name: dlrm, env: {CUDA_VISIBLE_DEVICES: '3'}}"
+    assert launch_command(job(chosen, "{gpus_per_node: 0}"), {"x": 1}).env == {
+        "CUDA_VISIBLE_DEVICES": "3"
+    }
+    assert "CUDA_VISIBLE_DEVICES" not in launch_command(job("{name: dlrm}"), {"x": 1}).env

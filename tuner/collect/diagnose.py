@@ -109,16 +109,6 @@ _BY_REASON = {
         "no step within measuring.startup_s",
         "raise measuring.startup_s, or make the start shorter (caches, less data)",
     ),
-    "timeout": (
-        FailureKind.TIMEOUT,
-        "not done within its time",
-        "raise measuring.max_trial_s",
-    ),
-    "nan_loss": (
-        FailureKind.CRASH,
-        "the loss is not a number any more",
-        "lower the learning rate, or use fp32",
-    ),
 }
 
 

@@ -5,10 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 
-from tuner.model import Trial
 from web.api.paging import Page, PageSize, PageToken, cut
 from web.api.problems import documented
-from web.api.views import Opened, Series, TrialView, series, trial_view
+from web.api.views import Opened, Series, TrialRow, TrialView, series, trial_rows, trial_view
 
 router = APIRouter(tags=["trials"], prefix="/jobs/{job}/trials", responses=documented(404))
 
@@ -18,10 +17,10 @@ MAX_LOG_BYTES = 262_144
 @router.get("", operation_id="trials_list")
 def trials_list(
     service: Opened, job: str, page_size: PageSize = 100, page_token: PageToken = ""
-) -> Page[Trial]:
+) -> Page[TrialRow]:
     """The trials of a job by number; number 0 is the baseline."""
     trials, token = cut(service.trials(job), lambda trial: str(trial.number), page_size, page_token)
-    return Page(items=list(trials), next_page_token=token)
+    return Page(items=trial_rows(service, job, trials), next_page_token=token)
 
 
 @router.get("/{number}", operation_id="trials_get")

@@ -1,5 +1,6 @@
 """What the API shows: the nouns of `tuner.model`, with what belongs beside them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any
@@ -29,6 +30,14 @@ class JobView(Job):
     """A job, with where it stands."""
 
     progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow(Trial):
+    """A trial as lists show it."""
+
+    admissible: bool
+    """Whether it may win: measured, steady, within every limit, not merely beaten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,11 @@ def job_view(service: Service, job: Job) -> JobView:
 
 def trial_view(service: Service, trial: Trial) -> TrialView:
     return TrialView(**_fields(trial), attempts=service.attempts(trial.job_id, trial.number))
+
+
+def trial_rows(service: Service, job: str, trials: Iterable[Trial]) -> list[TrialRow]:
+    admissible = service.admissible(job)
+    return [TrialRow(**_fields(t), admissible=t.number in admissible) for t in trials]
 
 
 def plan_view(plan: Plan) -> PlanView:

@@ -216,8 +216,6 @@ def test_a_failure_has_kind_rank_cause_and_remedy(
     [
         ("stalled", FailureKind.STALLED, "no step"),
         ("startup_timeout", FailureKind.TIMEOUT, "startup_s"),
-        ("timeout", FailureKind.TIMEOUT, "its time"),
-        ("nan_loss", FailureKind.CRASH, "not a number"),
         (
             "memory_limit",
             FailureKind.HOST_OUT_OF_MEMORY,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from tuner import decide
 from tuner.errors import Conflict, NotFound
 from tuner.expression import Value
 from tuner.model import (
@@ -325,6 +326,10 @@ class FakeService(Service):
 
     def trials(self, ref: str) -> list[Trial]:
         return self.trials_of[self.job(ref).id]
+
+    def admissible(self, ref: str) -> frozenset[int]:
+        job = self.job(ref)
+        return frozenset(t.number for t in decide.ranking(job.spec, self.trials_of[job.id]))
 
     def trial(self, ref: str, number: int) -> Trial:
         trials = self.trials(ref)

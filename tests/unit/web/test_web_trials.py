@@ -13,6 +13,8 @@ def test_lists_trials_by_number(client: TestClient) -> None:
     assert trials[4]["failure"]["kind"] == "crash"
     assert trials[4]["measurement"] is None
     assert trials[9]["state"] == "running"
+    assert trials[0]["admissible"]
+    assert not trials[4]["admissible"]
 
 
 def test_pages_of_trials(client: TestClient) -> None:

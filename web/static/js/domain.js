@@ -31,12 +31,12 @@ export function isBetter(value, than, direction) {
   return direction === "minimize" ? value < than : value > than;
 }
 
-/** [number, best value up to that trial] for every trial that raised it, feasible ones only. */
-export function bestSoFar(trials, spec, objective) {
+/** [number, best value up to that trial] for every trial that raised it and may win. */
+export function bestSoFar(trials, objective) {
   const steps = [];
   for (const trial of trials) {
     const value = valueOf(trial, objective.metric);
-    if (value === null || brokenLimits(trial, spec).length) continue;
+    if (value === null || !trial.admissible) continue;
     if (!steps.length || isBetter(value, steps.at(-1)[1], objective.direction)) steps.push([trial.number, value]);
   }
   return steps;

@@ -17,7 +17,7 @@ export function historyChart({ job, trials, objective, unit, width, hover, setHo
   return h("figure", { class: "chart", onmouseleave: () => setHover(null) },
     h("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "group", "aria-label": `${objective.metric} of each trial; the table below has the same figures` },
       axes(frame, objective, unit),
-      bestLine(frame, trials, job.spec, objective),
+      bestLine(frame, trials, objective),
       baselineLine(frame, trials, objective),
       h("g", { class: "points" }, marks)),
     shown ? tip(shown, { job, trials, objective, unit, frame }) : null,
@@ -56,8 +56,8 @@ function axes(frame, objective, unit) {
   ];
 }
 
-function bestLine(frame, trials, spec, objective) {
-  const steps = domain.bestSoFar(trials, spec, objective);
+function bestLine(frame, trials, objective) {
+  const steps = domain.bestSoFar(trials, objective);
   if (!steps.length) return null;
   const { x, y } = frame;
   const last = Math.max(...trials.map((trial) => trial.number));

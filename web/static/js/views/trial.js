@@ -48,8 +48,7 @@ export function render(data, route, context) {
 }
 
 function heading({ job, trial }) {
-  const latest = domain.bestSoFar([trial], job.spec, job.spec.objectives[0]);
-  const isBest = latest.length && job.progress.best?.number === trial.number;
+  const isBest = job.progress.best?.number === trial.number;
   return h("div", { key: "heading" },
     h("div", { class: "head" }, h("h1", null, trial.number === 0 ? "Trial 0, the baseline" : `Trial ${trial.number}`), parts.badge(trial.state),
       isBest ? h("span", { class: "small good strong" }, "best so far") : null),
@@ -101,7 +100,7 @@ function chartCard({ job, series }, route, context) {
   const shown = series.filter((one) => one.name === wanted && one.points.length > 1);
   return h("section", { class: "card", key: "chart" },
     h("div", { class: "card-head" }, h("h2", null, "Over time"), h("div", { class: "actions" }, names.length > 1 ? choice("Metric", wanted, names, "name") : null)),
-    shown.length ? seriesChart({ series: shown, width }) : parts.empty("No figures over time", h("p", null, "They appear with the first steps of a trial.")));
+    shown.length ? seriesChart({ series: shown, width }) : parts.empty("No figures over time", h("p", null, "They are drawn when an attempt has ended.")));
 }
 
 function choice(label, value, options, parameter) {
