@@ -78,3 +78,16 @@ class Record:
     values: dict[str, float] = field(default_factory=dict)
     source: str = ""
     """File and byte offset, so that every figure can be traced to its line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSample:
+    """What a gang used by a moment, on the clock of its records; unknown is absent, never 0.
+
+    Names that end in `_s`, `_j` or `_bytes` are sums since the gang began (cpu_s, other_cpu_s,
+    cpu_throttled_s, gpu_throttled_s, energy_j, io_read_bytes, ...): take differences. All others
+    are levels at that moment (memory_gib, gpu_clock_mhz, gpu_temperature_c, ...).
+    """
+
+    t_s: float
+    values: dict[str, float]
