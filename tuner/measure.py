@@ -1,9 +1,8 @@
 """From the records of a gang to its measurement. Pure: the same records give the same numbers.
 
 Throughput is samples over wall time in the steady window, pauses left out, for the gang as a whole:
-the samples of all ranks between two moments that every rank has reached. The warm-up is found by
-MSER-5, the interval is the wider of batch means over 10 and over 20 batches, with a systematic
-floor of 0.5 % in quadrature (sequential stopping makes a single batch-means interval too narrow).
+the samples of all ranks between two moments that every rank has reached. `tuner.rate` tells its
+steady window and interval.
 """
 
 import math
@@ -16,45 +15,9 @@ from statistics import fmean, median
 
 from tuner import stats
 from tuner.gang import Record
+from tuner.rate import MIN_BINS, Rate, Series, rate_of
 
 MAX_BINS = 240
-FLOOR = 0.005
-DRIFT = 0.05
-MIN_BINS = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """Amount per second of the whole gang in equal bins of `bin_s` seconds."""
-
-    rates: tuple[float, ...]
-    bin_s: float
-    start_s: float
-    """Monotonic second of the first bin's beginning, pauses left out of the axis after it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """A mean rate in its steady window."""
-
-    value: float
-    half_width: float
-    """Of the nominal 95 % interval; infinite where the window is too short to tell."""
-    warmup_s: float
-    window_s: float
-    is_stable: bool
-    notes: tuple[str, ...]
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        if not math.isfinite(self.half_width):
-            return None
-        return max(0.0, self.value - self.half_width), self.value + self.half_width
-
-    @property
-    def precision(self) -> float:
-        """Half width relative to the value."""
-        return self.half_width / self.value if self.value > 0 else math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +28,10 @@ class Reading:
     """Samples per second."""
     step_rate: float | None
     """Steps per second in the same window."""
+    window: tuple[float, float] | None
+    """Monotonic seconds at which the steady window begins and ends; pauses lie inside it."""
+    change_s: float | None
+    """Monotonic second at which the level changed inside it."""
     steps: int
     samples: float
     pause_share: float
@@ -104,13 +71,17 @@ def read(records: Sequence[Record]) -> Reading:
     pauses = _pauses(by_rank.values())
     tracks = [t for rs in by_rank.values() if len((t := _track(rs, pauses)).times) >= 2]
     series = _series(tracks) if tracks else None
-    counted = series is not None and any(series.rates)
-    throughput = _rate(series) if series and counted else _stated_rate(records)
+    if series is None or not any(series.rates):
+        series, pauses = _stated_series(records), []
+    throughput = rate_of(series) if series is not None else _summary_rate(records)
     values, intervals = _values(records, throughput)
+    window, change_s = _moments(series, throughput, pauses)
     stepping = [r for r in records if r.steps > 0]
     return Reading(
         throughput=throughput if throughput is not None and throughput.value > 0 else None,
         step_rate=_step_rate(tracks, throughput),
+        window=window,
+        change_s=change_s,
         steps=max((sum(r.steps for r in rs) for rs in by_rank.values()), default=0),
         samples=sum(r.samples for r in records),
         pause_share=_pause_share(tracks),
@@ -120,7 +91,7 @@ def read(records: Sequence[Record]) -> Reading:
         slowest_step_s=max((_slowest(rs) for rs in by_rank.values()), default=0.0),
         values=values,
         intervals=intervals,
-        series=series if counted else None,
+        series=series,
     )
 
 
@@ -185,63 +156,47 @@ def _series(tracks: Sequence[_Track]) -> Series | None:
     return Series(rates=rates, bin_s=width, start_s=start)
 
 
-def _rate(series: Series) -> Rate:
-    rates = series.rates
-    cut = stats.mser_cut(rates)
-    steady = rates[cut:]
-    mean = fmean(steady)
-    half = max(stats.batch_means_half_width(steady, n, 0.975) for n in (10, 20))
-    if not math.isfinite(half) and len(steady) >= MIN_BINS:
-        half = stats.batch_means_half_width(steady, 10, 0.975)
-    half = math.hypot(half, FLOOR * mean)
-    notes = tuple(_notes(rates, cut, half))
-    return Rate(
-        value=mean,
-        half_width=half,
-        warmup_s=cut * series.bin_s,
-        window_s=len(steady) * series.bin_s,
-        is_stable=not notes,
-        notes=notes,
-    )
+def _moments(
+    series: Series | None, rate: Rate | None, pauses: Sequence[tuple[float, float]]
+) -> tuple[tuple[float, float] | None, float | None]:
+    """The steady window, and the change in it, on the clock of the records."""
+    if series is None or rate is None or rate.window_s <= 0:
+        return None, None
+    start = series.start_s + rate.warmup_s
+    window = _clock_of(start, pauses), _clock_of(start + rate.window_s, pauses)
+    change_s = None if rate.change_s is None else _clock_of(start + rate.change_s, pauses)
+    return window, change_s
 
 
-def _notes(rates: Sequence[float], cut: int, half: float) -> list[str]:
-    steady = rates[cut:]
-    if len(steady) < MIN_BINS:
-        return []
-    mean = fmean(steady)
-    middle = len(steady) // 2
-    first, second = fmean(steady[:middle]), fmean(steady[middle:])
-    notes = []
-    if abs(second - first) > max(DRIFT * mean, 2 * half):
-        change_pct = 100 * (second - first) / max(mean, 1e-300)
-        notes.append(f"no steady state: second half {change_pct:+.1f} % against the first")
-    # A warm-up that is half of the run is a change, not a warm-up.
-    if cut >= 0.45 * len(rates) and abs(fmean(rates[:cut]) - mean) > DRIFT * mean:
-        notes.append("no steady state: it still changes after half of the run")
-    return notes
+def _clock_of(active_s: float, pauses: Sequence[tuple[float, float]]) -> float:
+    """The moment before which so much time was no pause."""
+    moment = active_s
+    for start_s, end_s in pauses:
+        if start_s >= moment:
+            break
+        moment += end_s - start_s
+    return moment
 
 
-def _stated_rate(records: Sequence[Record]) -> Rate | None:
+def _stated_series(records: Sequence[Record]) -> Series | None:
     """For logs that print a rate themselves: each line holds for the time since the one before."""
-    dated = [(r.t_s, r.values["samples_per_s"]) for r in records if "samples_per_s" in r.values]
     track, total = _Track([], [], []), 0.0
-    for t_s, rate in dated:
-        total += rate * (t_s - track.times[-1]) if track.times else 0.0
-        track.times.append(t_s)
-        track.samples.append(total)
-    series = _series([track]) if len(dated) >= 2 else None
-    if series is not None:
-        return _rate(series)
-    if not dated:
+    for record in records:
+        rate = record.values.get("samples_per_s")
+        if rate is not None:
+            total += rate * (record.t_s - track.times[-1]) if track.times else 0.0
+            track.times.append(record.t_s)
+            track.samples.append(total)
+    return _series([track]) if len(track.times) >= 2 else None
+
+
+def _summary_rate(records: Sequence[Record]) -> Rate | None:
+    """For a job that prints its rate once, at the end."""
+    stated = [r.values["samples_per_s"] for r in records if "samples_per_s" in r.values]
+    if not stated:
         return None
-    return Rate(  # a single line, such as the summary at the end of a run
-        value=dated[-1][1],
-        half_width=math.inf,
-        warmup_s=0.0,
-        window_s=0.0,
-        is_stable=True,
-        notes=(),
+    return Rate(
+        value=stated[-1], half_width=math.inf, warmup_s=0.0, window_s=0.0, change_s=None, notes=()
     )
 
 
