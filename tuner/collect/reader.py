@@ -6,11 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tuner import expression, report
+from tuner.collect import usage
 from tuner.collect.formats import FORMATS, PROGRESS, Format, Readings
 from tuner.collect.lines import Cut, LineCutter, split_rank
 from tuner.collect.patterns import UserPatterns
 from tuner.collect.progress import Progress
-from tuner.gang import Chunk, Record
+from tuner.gang import Chunk, Record, UsageSample
 from tuner.model import LaunchCommand
 from tuner.space import Params
 from tuner.spec import LogSource
@@ -33,6 +34,8 @@ class RecordReader:
     def __init__(self, log: LogSource, params: Params, command: LaunchCommand) -> None:
         self.cursor: dict[str, int] = {}
         """Stream -> next byte wanted."""
+        self.usage: list[UsageSample] = []
+        """What the gang used by when, as far as it was read."""
         self._cutters: defaultdict[str, LineCutter] = defaultdict(LineCutter)
         self._log = _LogReading(log, params, command)
         self._reported = _Reported(log.format)
@@ -49,6 +52,8 @@ class RecordReader:
         name = _STREAM.fullmatch(chunk.stream)
         lines = list(cutter.cut(chunk))
         self.cursor[chunk.stream] = cutter.offset
+        if chunk.stream == usage.STREAM:
+            self.usage += [found for cut in lines if (found := usage.parse(cut.text))]
         if name is None:
             return []
         if name[2] == "log":
@@ -100,7 +105,9 @@ class _Reported:
             steps=line.steps if counts else 0,
             samples=line.samples if counts else 0.0,
             pause_s=line.pause_s if counts else 0.0,
+            is_pausing=line.is_pausing,
             values=values,
+            not_finite=tuple(name for name in line.values if name not in values),
             source=source,
         )
 

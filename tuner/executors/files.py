@@ -8,6 +8,7 @@ started.json      ranks may have been started: they never are again
 lease             touched by the executor whenever somebody asks for the gang
 stop              why the gang shall end; the first who asks is heard
 usage.json        usage until now
+usage.jsonl       samples of the usage, a line each
 exit.json         how it ended
 rank-R.log, rank-R.metrics.jsonl, rank-R.log.marks
 """
@@ -66,6 +67,10 @@ class GangFolder:
         return self.path / "usage.json"
 
     @property
+    def usage_samples(self) -> Path:
+        return self.path / "usage.jsonl"
+
+    @property
     def exit(self) -> Path:
         return self.path / "exit.json"
 
@@ -76,9 +81,10 @@ class GangFolder:
         return self.path / f"rank-{rank}.metrics.jsonl"
 
     def streams(self) -> list[Path]:
-        """Every file that a rank writes, by rank."""
+        """Every file that a rank writes, by rank, and the samples of the usage."""
         found = [*self.path.glob("rank-*.log"), *self.path.glob("rank-*.metrics.jsonl")]
-        return sorted(found, key=lambda path: (int(path.name.split(".")[0][5:]), path.name))
+        found.sort(key=lambda path: (int(path.name.split(".")[0][5:]), path.name))
+        return [*found, *self.path.glob(self.usage_samples.name)]
 
 
 def marks_of(log: Path) -> Path:

@@ -50,6 +50,7 @@ class GpuMeter:
         self._gpus = tuple(gpus)
         self._lock = threading.Lock()
         self._usage: dict[str, float] = {}
+        self._reading: dict[str, float] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         if self._gpus:
@@ -59,6 +60,11 @@ class GpuMeter:
         """Metric -> value until now; empty without GPUs or NVML."""
         with self._lock:
             return dict(self._usage)
+
+    def reading(self) -> dict[str, float]:
+        """Sums since the beginning and levels, both at the last reading."""
+        with self._lock:
+            return dict(self._reading)
 
     def close(self, limit_s: float) -> None:
         """A last reading, if it comes within the limit."""
@@ -78,6 +84,7 @@ class GpuMeter:
                 _read(readings, tally)
             with self._lock:
                 self._usage = combine(tallies)
+                self._reading = {n: v for n, v in self._usage.items() if n == "energy_j"}
             self._closing.wait(0 if last else _PERIOD_S)
 
 

@@ -64,7 +64,9 @@ class GangMeter:
         self._started_s = time.monotonic()
         self._machine_started_s = machine_busy_s()
         self._own_started_s = time.process_time()
+        self._sampled_s = self._started_s
         self._cpu_s = 0.0
+        self._other_cpu_s = 0.0
         self._peak_bytes = 0
         self.memory_gib = 0.0
         """At the last sample."""
@@ -79,19 +81,28 @@ class GangMeter:
         living_s = _TICK_S * sum(member.cpu_ticks for member in members)
         # A process that ended without being waited for takes its time with it: never go back.
         self._cpu_s = max(self._cpu_s, ended.ru_utime + ended.ru_stime + living_s)
+        own_s = time.process_time() - self._own_started_s
+        other_s = machine_busy_s() - self._machine_started_s - self._cpu_s - own_s
+        self._other_cpu_s = max(self._other_cpu_s, other_s)
+        self._sampled_s = time.monotonic()
+
+    def reading(self) -> dict[str, float]:
+        """Sums since the beginning and levels, both at the last sample."""
+        found = {"cpu_s": round(self._cpu_s, 3), "other_cpu_s": round(self._other_cpu_s, 3)}
+        if self.memory_gib:
+            found["memory_gib"] = round(self.memory_gib, 4)
+        return found
 
     def usage(self) -> dict[str, float]:
         """Metric -> value; what is not known yet is absent."""
         found = {"cpu_s": round(self._cpu_s, 3)}
         if self._peak_bytes:
             found["peak_memory_gib"] = round(self._peak_bytes / GIB, 4)
-        elapsed_s = time.monotonic() - self._started_s
+        elapsed_s = self._sampled_s - self._started_s
         if elapsed_s < _SHORTEST_S:
             return found
-        own_s = time.process_time() - self._own_started_s
-        other_s = machine_busy_s() - self._machine_started_s - self._cpu_s - own_s
         all_s = elapsed_s * (os.cpu_count() or 1)
-        found["other_cpu_pct"] = round(min(max(0.0, 100 * other_s / all_s), 100.0), 2)
+        found["other_cpu_pct"] = round(min(100 * self._other_cpu_s / all_s, 100.0), 2)
         found["cpu_utilization_pct"] = round(100 * self._cpu_s / (elapsed_s * self._num_cores), 2)
         return found
 

@@ -25,10 +25,11 @@ from tuner.executors.nvml import GpuMeter
 from tuner.executors.processes import Process
 from tuner.executors.ranks import free_port, rank_environ, start_rank
 from tuner.executors.spool import Spool
+from tuner.executors.usage import UsageStream
 from tuner.gang import Gang, RankExit
 
 TURN_S = 0.05
-SAMPLE_S = 0.3
+SAMPLE_S = 0.5
 SAMPLE_SHARE = 30
 """Looking at all processes takes at most one part in so many of a core."""
 SNAPSHOT_S = 1.0
@@ -69,6 +70,7 @@ class Supervision:
         )
         self._spools = tuple(streams)
         cores = set(chain.from_iterable(gang.placement.cores))
+        self._samples = UsageStream(folder.usage_samples)
         self._meter = sampling.GangMeter(len(cores) or len(os.sched_getaffinity(0)))
         self._started_s = time.monotonic()
 
@@ -116,17 +118,18 @@ class Supervision:
         for spool in self._spools:
             spool.note(now_s)
         if now_s >= self._sample_due_s:
-            self._sample()
+            self._sample(gpus)
         if now_s >= self._snapshot_due_s:
             self._snapshot_due_s = now_s + SNAPSHOT_S
             with suppress(OSError):
                 usage = self._meter.usage() | gpus.usage()
                 files.publish(self._folder.usage, usage, durable=False)
 
-    def _sample(self) -> None:
+    def _sample(self, gpus: GpuMeter) -> None:
         began_s = time.monotonic()
         self._meter.sample(self._members())
         ended_s = time.monotonic()
+        self._samples.append(ended_s, self._meter.reading() | gpus.reading())
         self._sample_due_s = ended_s + max(SAMPLE_S, SAMPLE_SHARE * (ended_s - began_s))
 
     def _members(self) -> list[Process]:
@@ -201,6 +204,8 @@ class Supervision:
     def _publish(self, gpus: GpuMeter) -> None:
         elapsed_s = time.monotonic() - self._started_s
         self._meter.sample([])
+        final = self._meter.reading() | gpus.reading()
+        self._samples.append(time.monotonic(), final, last=True)
         for spool in self._spools:
             spool.note(time.monotonic(), last=True)
         ranks = range(self._gang.command.num_processes)

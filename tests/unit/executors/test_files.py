@@ -83,10 +83,12 @@ def test_streams_are_what_ranks_write_in_order(tmp_path: Path) -> None:
         folder.log(rank).touch()
         folder.metrics(rank).touch()
         files.marks_of(folder.log(rank)).touch()
+    folder.usage_samples.touch()
     names = [path.name for path in folder.streams()]
     assert names == [
         "rank-2.log",
         "rank-2.metrics.jsonl",
         "rank-10.log",
         "rank-10.metrics.jsonl",
+        "usage.jsonl",
     ]

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+from tuner.collect.usage import parse
+from tuner.executors.usage import UsageStream
+
+
+def moments(path: Path) -> list[float]:
+    samples = [parse(line) for line in path.read_text().splitlines()]
+    return [sample.t_s for sample in samples if sample is not None]
+
+
+def test_lines_can_be_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    stream = UsageStream(path)
+    stream.append(1.23456, {"cpu_s": 0.5})
+    sample = parse(path.read_text())
+    assert sample is not None
+    assert (sample.t_s, sample.values) == (1.2346, {"cpu_s": 0.5})
+
+
+def test_a_long_run_is_sampled_less_often(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    stream = UsageStream(path, lines_before_doubling=4)
+    for quarter in range(40):
+        stream.append(quarter / 4, {})
+    assert moments(path) == [
+        0,
+        0.25,
+        0.5,
+        0.75,
+        1.25,
+        1.75,
+        2.25,
+        2.75,
+        3.75,
+        4.75,
+        5.75,
+        6.75,
+        8.75,
+    ]
+
+
+def test_the_last_sample_is_written_however_early(tmp_path: Path) -> None:
+    path = tmp_path / "usage.jsonl"
+    stream = UsageStream(path)
+    stream.append(1.0, {})
+    stream.append(1.1, {})
+    stream.append(1.2, {}, last=True)
+    assert moments(path) == [1.0, 1.2]
+
+
+def test_trouble_with_the_disk_is_no_trouble_for_the_gang(tmp_path: Path) -> None:
+    UsageStream(tmp_path / "missing" / "usage.jsonl").append(1.0, {})
