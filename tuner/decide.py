@@ -370,7 +370,6 @@ def retries_left(attempts: Sequence[Attempt], trial_number: int) -> bool:
         for a in attempts
         if a.trial_number == trial_number
         and a.purpose == "measure"
-        and a.failure is not None
-        and a.failure.kind is FailureKind.LOST
+        and _is_lost(a.failure)
     ]
     return len(lost) <= MAX_RETRIES

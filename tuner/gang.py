@@ -46,6 +46,12 @@ class RunStatus:
     was told."""
     ranks: tuple[RankExit, ...] = ()
     first_failed_rank: int | None = None
+    stopped_ranks: tuple[int, ...] = ()
+    """Ranks that a signal held still (SIGSTOP) when the gang was ended."""
+    early_ranks: tuple[int, ...] = ()
+    """Ranks that had ended well when the gang was ended for another reason."""
+    disk_full: bool = False
+    """Whether the disk of its logs had no room left at some time."""
     oom_kills: int = 0
     """Kills by the kernel's out-of-memory killer in the gang's cgroup while it ran."""
     usage: dict[str, float] = field(default_factory=dict)
@@ -75,7 +81,11 @@ class Record:
     """Samples of this rank since its last record."""
     pause_s: float = 0.0
     """Time since the last record that was no training: evaluation, a checkpoint."""
+    is_pausing: bool = False
+    """Such a time has begun and goes on."""
     values: dict[str, float] = field(default_factory=dict)
+    not_finite: tuple[str, ...] = ()
+    """Values that were told and are no number: NaN, or infinite."""
     source: str = ""
     """File and byte offset, so that every figure can be traced to its line."""
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Literal
 
 from tuner.expression import Value
+from tuner.money import Money
 from tuner.spec import JobSpec
 
 Stopped = Literal["precise", "beaten", "finished", "cap"]
@@ -72,14 +73,16 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout"
     STALLED = "stalled"
     CRASH = "crash"
+    DIVERGED = "diverged"
     NO_METRICS = "no_metrics"
     INFEASIBLE = "infeasible"
+    INFRASTRUCTURE = "infrastructure"
     LOST = "lost"
 
     @property
     def is_infrastructure(self) -> bool:
         """Whether the configuration is not to blame: it is tried again and nobody is told."""
-        return self is FailureKind.LOST
+        return self in (FailureKind.INFRASTRUCTURE, FailureKind.LOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,7 @@ class Spend:
     wall_s: float = 0.0
     core_s: float = 0.0
     gpu_s: float = 0.0
-    usd: float | None = None
+    usd: Money | None = None
     energy_j: float | None = None
 
 
@@ -172,6 +175,8 @@ class Placement:
 
     cores: tuple[tuple[int, ...], ...]
     gpus: tuple[tuple[int, ...], ...]
+    gpu_names: dict[int, str] = field(default_factory=dict)
+    """GPU -> its name as the driver gives it, which is what its price goes by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

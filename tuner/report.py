@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -37,6 +37,8 @@ class Line(NamedTuple):
     samples: float
     pause_s: float
     values: dict[str, float]
+    is_pausing: bool = False
+    """Whether a pause begins here."""
 
 
 class Reporter:
@@ -71,18 +73,27 @@ class Reporter:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Time inside is no training (evaluation, a checkpoint) and leaves the throughput alone."""
+        """Time inside is no training (evaluation, a checkpoint) and leaves the throughput alone.
+
+        Its begin is told at once, so that nobody takes it for a stall.
+        """
         self.flush()
-        started_s = time.monotonic()
-        yield
-        self._last_step_s = time.monotonic()
-        self._pause_s += self._last_step_s - started_s
+        started_s = self._last_step_s = time.monotonic()
+        self._write(is_pausing=True)
+        try:
+            yield
+        finally:
+            self._last_step_s = time.monotonic()
+            self._pause_s += self._last_step_s - started_s
+            self._write()
 
     def flush(self) -> None:
         """Writes what has gathered since the last line."""
-        if not (self._steps or self._values or self._pause_s):
-            return
-        line = {
+        if self._steps or self._values or self._pause_s:
+            self._write()
+
+    def _write(self, *, is_pausing: bool = False) -> None:
+        line: dict[str, object] = {
             "t": round(self._last_step_s, 6),
             "rank": self._rank,
             "n": self._steps,
@@ -90,8 +101,12 @@ class Reporter:
             "pause_s": round(self._pause_s, 6),
             "values": self._values,
         }
-        self._stream.write(f"{self._prefix}{json.dumps(line, separators=(',', ':'))}\n")
-        self._stream.flush()
+        if is_pausing:
+            line["pausing"] = True
+        # A full disk costs the line, not the training.
+        with suppress(OSError):
+            self._stream.write(f"{self._prefix}{json.dumps(line, separators=(',', ':'))}\n")
+            self._stream.flush()
         self._written_s = self._last_step_s
         self._steps, self._samples, self._pause_s, self._values = 0, 0.0, 0.0, {}
 
@@ -110,6 +125,7 @@ def parse(text: str) -> Line | None:
             samples=float(data["samples"]),
             pause_s=float(data["pause_s"]),
             values={str(name): float(value) for name, value in data["values"].items()},
+            is_pausing=data.get("pausing", False) is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

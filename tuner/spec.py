@@ -7,11 +7,13 @@ docstring under a field being its description there.
 import math
 import re
 from dataclasses import dataclass, field
-from datetime import date
+from decimal import Decimal
 from typing import ClassVar, Literal
 
 from tuner import expression
 from tuner.expression import Value
+from tuner.money import Money
+from tuner.prices import PriceBook, Purchase
 from tuner.space import Space
 
 _CONFIG: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": True}
@@ -111,24 +113,39 @@ class Quality:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What the search may use; it stops at whichever comes first. Confirming the winner comes on
-    top of `trials` but not of `minutes` and `usd`, which hold a share back for it."""
+    top of `trials`, not of the others: they are hard caps, which keep a share for it and end what
+    runs in time."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
     trials: int = 20
     """Different configurations tried, the baseline included."""
     minutes: float | None = None
-    """Wall-clock minutes for the whole job."""
-    usd: float | None = None
-    """Money for the whole job, by the price book."""
+    """Minutes in which trials ran; neither pauses nor a stopped controller use them."""
+    core_hours: float | None = None
+    """Core-hours that trials hold."""
+    gpu_hours: float | None = None
+    """GPU-hours that trials hold."""
+    usd: Money | None = None
+    """Dollars, by the price book."""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ValueError(f"trials must be at least 1, not {self.trials}")
         if self.trials > 1_000_000:
             raise ValueError(f"trials must be at most 1000000, not {self.trials}")
-        for name, value in (("minutes", self.minutes), ("usd", self.usd)):
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be a number above 0, not {value}")
+        for name, cap in self.caps().items():
+            if not (cap.is_finite() and cap > 0):
+                raise ValueError(f"{name} must be a number above 0, not {cap}")
+
+    def caps(self) -> dict[str, Decimal]:
+        """The hard caps that are set, by name."""
+        caps = {
+            "minutes": self.minutes,
+            "core_hours": self.core_hours,
+            "gpu_hours": self.gpu_hours,
+            "usd": self.usd,
+        }
+        return {name: Decimal(str(cap)) for name, cap in caps.items() if cap is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +180,11 @@ class Resources:
     """Host memory that a whole gang may use; it is ended as out of memory beyond it."""
     lease_s: float = 300.0
     """A gang ends itself when no controller has looked after it for so long."""
+    purchase: Purchase = "on_demand"
+    """Which prices of the price book count."""
+    node_type: str | None = None
+    """Which of the price book's node types a node is; without it cores and GPUs have prices of
+    their own."""
 
     def __post_init__(self) -> None:
         if self.cores_per_node is not None and self.cores_per_node < 1:
@@ -173,28 +195,6 @@ class Resources:
             raise ValueError(f"memory_limit_gib must be above 0, not {self.memory_limit_gib}")
         if not self.lease_s >= 5:
             raise ValueError(f"lease_s must be at least 5, not {self.lease_s}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceBook:
-    """What computing costs. The figures are yours: Trimtab knows no price by itself."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    as_of: str
-    """The day the prices were read, as YYYY-MM-DD."""
-    source: str = ""
-    """Where they were read."""
-    usd_per_core_hour: float = 0.0
-    usd_per_gpu_hour: float = 0.0
-    usd_per_kwh: float = 0.0
-    """Added for measured energy; 0 where the hourly prices include it."""
-
-    def __post_init__(self) -> None:
-        date.fromisoformat(self.as_of)
-        for name in ("usd_per_core_hour", "usd_per_gpu_hour", "usd_per_kwh"):
-            value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
-                raise ValueError(f"{name} cannot be {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +216,8 @@ class Measuring:
     """Longest time to the first step."""
     stall_s: float = 60.0
     """A trial without a step for so long (or 10 times its slowest step) has stalled."""
+    pause_s: float = 300.0
+    """The same where it has told of a pause (`report.pause()`: evaluation, a checkpoint)."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -290,6 +292,7 @@ class JobSpec:
             raise ValueError("at least one objective is needed")
         self._check_default()
         self._check_log()
+        self._check_node_type()
         self._check_money()
 
     def _check_default(self) -> None:
@@ -304,6 +307,37 @@ class JobSpec:
             raise ValueError(f"workload.log.samples_per_step {counted!r} names {sorted(unknown)}")
 
     def _check_money(self) -> None:
-        wants_money = [o.metric for o in self.objectives if o.metric.startswith("usd_")]
-        if self.prices is None and (wants_money or self.budget.usd is not None):
-            raise ValueError("a budget or objective in money needs `prices`")
+        metrics = [o.metric for o in self.objectives] + [limit.metric for limit in self.limits]
+        wants_money = [m for m in metrics if m.startswith("usd_")]
+        if not wants_money and self.budget.usd is None:
+            return
+        if self.prices is None:
+            raise ValueError("a budget, objective or limit in money needs `prices`")
+        unknown = self._unknown_price(self.prices)
+        if unknown is not None:
+            raise ValueError(f"a budget, objective or limit in money needs {unknown}")
+
+    def _unknown_price(self, prices: PriceBook) -> str | None:
+        """Which price is missing whatever the computer is; None where none surely is."""
+        purchase, name = self.resources.purchase, self.resources.node_type
+        if name is not None:
+            known = prices.node_types[name].per_hour.of(purchase) is not None
+            return None if known else f"prices.node_types.{name}.per_hour.{purchase}"
+        if prices.per_core_hour.of(purchase) is None:
+            return f"prices.per_core_hour.{purchase}; write 0 if another price includes it"
+        if not self.resources.gpus_per_node:
+            return None
+        rates = prices.per_gpu_hour.values()
+        known = any(rate.of(purchase) is not None for rate in rates)
+        return None if known else f"prices.per_gpu_hour.any.{purchase}; write 0 if included"
+
+    def _check_node_type(self) -> None:
+        name = self.resources.node_type
+        if name is None:
+            return
+        types = self.prices.node_types if self.prices is not None else {}
+        if name not in types:
+            raise ValueError(
+                f"resources.node_type {name!r} is not in the price book; use one of "
+                f"{', '.join(types) or '(none: add prices.node_types)'}"
+            )

@@ -78,7 +78,7 @@ def test_a_value_does_not_wait_and_does_not_take_steps_along(clock: Clock) -> No
     ]
 
 
-def test_a_pause_is_told_with_the_next_line(clock: Clock) -> None:
+def test_a_pause_is_told_when_it_begins_and_when_it_ends(clock: Clock) -> None:
     stream = io.StringIO()
     reporter = Reporter(stream, "", 0)
     reporter.step(8)
@@ -86,7 +86,39 @@ def test_a_pause_is_told_with_the_next_line(clock: Clock) -> None:
         clock.now_s += 2.5
     clock.now_s += 1.0
     reporter.step(8)
-    assert [line.pause_s for line in lines_of(stream)] == [0.0, 2.5]
+    lines = lines_of(stream)
+    assert [line.pause_s for line in lines] == [0.0, 0.0, 2.5, 0.0]
+    assert [line.is_pausing for line in lines] == [False, True, False, False]
+    assert [line.t_s for line in lines] == [100.0, 100.0, 102.5, 103.5]
+
+
+def test_a_pause_that_fails_is_over(clock: Clock) -> None:
+    stream = io.StringIO()
+    reporter = Reporter(stream, "", 0)
+    with pytest.raises(KeyError), reporter.pause():
+        raise KeyError
+    assert [line.is_pausing for line in lines_of(stream)] == [True, False]
+
+
+class FullDisk(io.StringIO):
+    """Takes what fits, and what came when there was no room is gone."""
+
+    room = 1
+
+    def write(self, text: str) -> int:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_full_disk_costs_lines_and_no_more(clock: Clock) -> None:
+    stream = FullDisk()
+    reporter = Reporter(stream, "", 0)
+    for room in (1, 0, 1):
+        stream.room = room
+        clock.now_s += 1.0
+        reporter.step(8)
+    assert [line.t_s for line in lines_of(stream)] == [101.0, 103.0]
 
 
 def test_nothing_to_tell_writes_nothing() -> None:
@@ -154,6 +186,7 @@ def test_a_started_job_writes_to_its_file(
     lines = [parse(text) for text in file.read_text().splitlines()]
     assert [(line.rank, line.steps, line.pause_s) for line in lines if line] == [
         (2, 1, 0.0),
+        (2, 0, 0.0),
         (2, 0, 0.0),
         (2, 0, 1.0),
     ]

@@ -48,6 +48,8 @@ class Progress:
     _pause_s: float = 0.0
     _values: dict[str, float] = field(default_factory=dict)
     """Not told yet: of lines without a time, they wait for one that has a time."""
+    _not_finite: tuple[str, ...] = ()
+    """Values that were no number, not told yet."""
 
     def record(self, found: Mapping[str, float], t_s: float | None, source: str) -> Record | None:
         """The record of a line; None where it says nothing yet, or nothing sound."""
@@ -57,6 +59,8 @@ class Progress:
         sound = {name: value for name, value in found.items() if _is_sound(name, value)}
         self.bad_lines += len(sound) < len(found)
         self._values |= {name: v for name, v in sound.items() if name not in _COUNTERS}
+        odd = (name for name, value in found.items() if not math.isfinite(value))
+        self._not_finite = (*self._not_finite, *odd)
         self._pause_s += sound.get("pause_s", 0.0)
         self._gap = self._gap or self._is_evaluation(sound)
         position = None if self._is_evaluation(sound) else self._position(sound)
@@ -116,11 +120,11 @@ class Progress:
 
     def _told(self, t_s: float, source: str, steps: int, samples: float) -> Record | None:
         self._t_s = t_s
-        if not (steps or samples or self._values or self._pause_s):
+        if not (steps or samples or self._values or self._not_finite or self._pause_s):
             return None
-        pause_s, values = self._pause_s, self._values
+        pause_s, values, not_finite = self._pause_s, self._values, self._not_finite
         self._paused_s += pause_s if self._at_s < t_s else 0.0
-        self._pause_s, self._values = 0.0, {}
+        self._pause_s, self._values, self._not_finite = 0.0, {}, ()
         return Record(
             rank=self.rank,
             t_s=t_s,
@@ -128,6 +132,7 @@ class Progress:
             samples=samples,
             pause_s=pause_s,
             values=values,
+            not_finite=not_finite,
             source=source,
         )
 
