@@ -28,7 +28,10 @@ METRICS: tuple[Metric, ...] = (
         "cpu_utilization_pct", "%", "neither", "CPU time of the gang over time and cores it holds"
     ),
     Metric(
-        "other_cpu_pct", "%", "lower", "CPU time that other processes took of the whole computer"
+        "other_cpu_pct",
+        "%",
+        "lower",
+        "CPU time that other processes took of the cores that it holds",
     ),
     Metric("cpu_s", "s", "lower", "CPU time of the gang over the run"),
     Metric("energy_j", "J", "lower", "measured energy over the run"),

@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,12 +57,14 @@ def gang_memory(readings: Sequence[Resident]) -> int:
 
 
 class GangMeter:
-    """Usage of the descendants of this process, from its making until it is asked."""
+    """Usage of the descendants of this process, from its making until it is asked.
 
-    def __init__(self, num_cores: int) -> None:
-        self._num_cores = num_cores
+    `cores` are those that the gang holds: others disturb it only there."""
+
+    def __init__(self, cores: Collection[int]) -> None:
+        self._cores = frozenset(cores)
         self._started_s = time.monotonic()
-        self._machine_started_s = machine_busy_s()
+        self._busy_started_s = busy_s(self._cores)
         self._own_started_s = time.process_time()
         self._sampled_s = self._started_s
         self._cpu_s = 0.0
@@ -82,7 +84,7 @@ class GangMeter:
         # A process that ended without being waited for takes its time with it: never go back.
         self._cpu_s = max(self._cpu_s, ended.ru_utime + ended.ru_stime + living_s)
         own_s = time.process_time() - self._own_started_s
-        other_s = machine_busy_s() - self._machine_started_s - self._cpu_s - own_s
+        other_s = busy_s(self._cores) - self._busy_started_s - self._cpu_s - own_s
         self._other_cpu_s = max(self._other_cpu_s, other_s)
         self._sampled_s = time.monotonic()
 
@@ -101,19 +103,24 @@ class GangMeter:
         elapsed_s = self._sampled_s - self._started_s
         if elapsed_s < _SHORTEST_S:
             return found
-        all_s = elapsed_s * (os.cpu_count() or 1)
+        all_s = elapsed_s * len(self._cores)
         found["other_cpu_pct"] = round(min(100 * self._other_cpu_s / all_s, 100.0), 2)
-        found["cpu_utilization_pct"] = round(100 * self._cpu_s / (elapsed_s * self._num_cores), 2)
+        found["cpu_utilization_pct"] = round(100 * self._cpu_s / all_s, 2)
         return found
 
 
-def machine_busy_s() -> float:
-    """CPU seconds of the whole computer since boot, those that a hypervisor stole included."""
+def busy_s(cores: Collection[int]) -> float:
+    """CPU seconds of these cores since boot, those that a hypervisor stole included."""
     with open("/proc/stat", "rb") as file:
-        return parse_busy_s(file.readline())
+        return parse_busy_s(file.read(), cores)
 
 
-def parse_busy_s(line: bytes) -> float:
+def parse_busy_s(stat: bytes, cores: Collection[int]) -> float:
+    names = {b"cpu%d" % core for core in cores}
+    return sum(_busy_s(line) for line in stat.splitlines() if line.split(None, 1)[0] in names)
+
+
+def _busy_s(line: bytes) -> float:
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
     return _TICK_S * (user + nice + system + irq + softirq + steal)
 

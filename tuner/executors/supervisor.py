@@ -71,7 +71,7 @@ class Supervision:
         self._spools = tuple(streams)
         cores = set(chain.from_iterable(gang.placement.cores))
         self._samples = UsageStream(folder.usage_samples)
-        self._meter = sampling.GangMeter(len(cores) or len(os.sched_getaffinity(0)))
+        self._meter = sampling.GangMeter(cores or os.sched_getaffinity(0))
         self._started_s = time.monotonic()
 
     def run(self) -> None:

@@ -41,7 +41,14 @@ def test_shared_memory_counts_once(readings: list[Resident], expected: int) -> N
 
 
 def test_busy_is_everything_but_idle_and_waiting() -> None:
-    assert parse_busy_s(b"cpu  100 200 300 9999 9999 400 500 600 50 50\n") == pytest.approx(21.0)
+    stat = (
+        b"cpu  900 900 900 9999 9999 900 900 900 50 50\n"
+        b"cpu0 100 200 300 9999 9999 400 500 600 50 50\n"
+        b"cpu1 1 0 0 9999 9999 0 0 0 50 50\n"
+        b"cpu10 700 0 0 9999 9999 0 0 0 50 50\n"
+        b"intr 12345\n"
+    )
+    assert parse_busy_s(stat, {0, 1}) == pytest.approx(21.01)
 
 
 def test_where_the_kernel_counts_its_kills() -> None:
@@ -55,6 +62,6 @@ def test_where_the_kernel_counts_its_kills() -> None:
 
 
 def test_a_gang_that_has_not_begun_used_nothing() -> None:
-    meter = GangMeter(num_cores=1)
+    meter = GangMeter({0})
     assert meter.usage() == {"cpu_s": 0.0}
     assert meter.memory_gib < 1 / GIB
