@@ -1,46 +1,30 @@
-"""GPUs by NVML. What a GPU or driver does not tell is absent, never 0."""
+"""GPUs by NVML. What a GPU or driver does not tell is absent, never 0.
+
+A figure whose reading fails is unknown from then on: it is left out of the usage, which names the
+error instead. PCIe traffic is an estimate: the driver counts 20 ms at a time, which is taken for
+the time until it counts again, with a KB of 1000 bytes.
+"""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tuner.executors import tally
+from tuner.executors.tally import Track
+
 _PERIOD_S = 0.2
+_CPU_SHARE = 200
+"""Reading takes at most one part in so many of a core."""
+_STALE_S = 5.0
+"""Without an answer of the driver for so long, nothing is known any more."""
+_MOST_EVENTS = 100
+_ALL_LINKS = 0xFFFFFFFF
+_KINDS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+"""Where a field value lies, by its type."""
 
-
-@dataclass(slots=True)
-class Tally:
-    """The readings of one GPU."""
-
-    utilization_pct: list[float] = field(default_factory=list)
-    power_w: list[float] = field(default_factory=list)
-    used_gib: list[float] = field(default_factory=list)
-    energy_j: list[float] = field(default_factory=list)
-
-    def add(self, name: str, value: float) -> None:
-        """Means keep sum and count, the others first and last, so that no run fills the memory."""
-        kept: list[float] = getattr(self, name)
-        if name in ("utilization_pct", "power_w"):
-            kept[:] = [kept[0] + value, kept[1] + 1] if kept else [value, 1]
-        elif name == "used_gib":
-            kept[:] = [max(*kept, value)] if kept else [value]
-        else:
-            kept[:] = [kept[0], value] if kept else [value]
-
-
-def combine(tallies: Sequence[Tally]) -> dict[str, float]:
-    """Usage over the GPUs of a gang; a figure that one of them lacks is left out."""
-    found: dict[str, float] = {}
-    if tallies and all(t.utilization_pct for t in tallies):
-        means = [t.utilization_pct[0] / t.utilization_pct[1] for t in tallies]
-        found["gpu_utilization_pct"] = round(sum(means) / len(means), 2)
-    if tallies and all(t.power_w for t in tallies):
-        found["gpu_power_w"] = round(sum(t.power_w[0] / t.power_w[1] for t in tallies), 2)
-    if tallies and all(t.used_gib for t in tallies):
-        found["gpu_peak_memory_gib"] = round(max(t.used_gib[0] for t in tallies), 4)
-    if tallies and all(len(t.energy_j) == 2 for t in tallies):
-        found["energy_j"] = round(sum(t.energy_j[1] - t.energy_j[0] for t in tallies), 3)
-    return found
+Readings = dict[str, Callable[[], float]]
 
 
 class GpuMeter:
@@ -51,20 +35,21 @@ class GpuMeter:
         self._lock = threading.Lock()
         self._usage: dict[str, float] = {}
         self._reading: dict[str, float] = {}
+        self._read_s = time.monotonic()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         if self._gpus:
             self._thread.start()
 
     def usage(self) -> dict[str, float]:
-        """Metric -> value until now; empty without GPUs or NVML."""
+        """Metric -> value over the run until now; empty without GPUs or NVML."""
         with self._lock:
-            return dict(self._usage)
+            return dict(self._usage) if self._is_fresh() else {}
 
     def reading(self) -> dict[str, float]:
         """Sums since the beginning and levels, both at the last reading."""
         with self._lock:
-            return dict(self._reading)
+            return dict(self._reading) if self._is_fresh() else {}
 
     def close(self, limit_s: float) -> None:
         """A last reading, if it comes within the limit."""
@@ -72,27 +57,67 @@ class GpuMeter:
         if self._gpus:
             self._thread.join(limit_s)
 
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._read_s < _STALE_S
+
     def _run(self) -> None:
-        opened = _open(self._gpus)
-        if not opened:
+        devices = _open(self._gpus)
+        if not devices:
             return
-        tallies = [Tally() for _ in opened]
-        last = False
+        events, turn, last = _Events(devices), 0, False
         while not last:
             last = self._closing.is_set()
-            for readings, tally in zip(opened, tallies, strict=True):
-                _read(readings, tally)
-            with self._lock:
-                self._usage = combine(tallies)
-                self._reading = {n: v for n, v in self._usage.items() if n == "energy_j"}
-            self._closing.wait(0 if last else _PERIOD_S)
+            began_s = time.thread_time()
+            for device in devices:
+                device.read(device.readings)
+            # One GPU a turn, as it waits for the driver.
+            devices[turn % len(devices)].read(devices[turn % len(devices)].slow_readings)
+            events.read()
+            self._tell(devices, events)
+            turn += 1
+            spent_s = time.thread_time() - began_s
+            self._closing.wait(0 if last else max(_PERIOD_S, _CPU_SHARE * spent_s))
+
+    def _tell(self, devices: "Sequence[_Device]", events: "_Events") -> None:
+        tallies = [device.tracks for device in devices]
+        errors = [device.error for device in devices if device.error] or [events.error]
+        with self._lock:
+            self._usage = tally.over_run(tallies) | events.usage()
+            if errors[0]:
+                self._usage["gpu_nvml_error"] = errors[0]
+            self._reading = tally.now(tallies)
+            self._read_s = time.monotonic()
 
 
-Readings = dict[str, Callable[[], float]]
+@dataclass(slots=True)
+class _Device:
+    """A GPU, what can be read of it, and what was."""
+
+    handle: object
+    readings: Readings
+    slow_readings: Readings
+    tracks: dict[str, Track] = field(default_factory=dict)
+    error: int = 0
+    """Code of the first error of a reading that had worked."""
+
+    def read(self, readings: Readings) -> None:
+        import pynvml
+
+        for name, reading in list(readings.items()):
+            try:
+                value = float(reading())
+            except pynvml.NVMLError as error:
+                del readings[name]
+                if name in self.tracks:
+                    # Kept empty: what it told before is no figure of the run.
+                    self.tracks[name] = Track()
+                    self.error = self.error or error.value
+            else:
+                self.tracks.setdefault(name, Track()).add(time.monotonic(), value)
 
 
-def _open(gpus: Sequence[int]) -> list[Readings]:
-    """What can be read of each GPU; empty where NVML is not to be had."""
+def _open(gpus: Sequence[int]) -> list[_Device]:
+    """The GPUs of a gang; empty where NVML is not to be had."""
     try:
         import pynvml
 
@@ -101,19 +126,32 @@ def _open(gpus: Sequence[int]) -> list[Readings]:
         # Imports and drivers fail in their own ways; a gang runs as well without these figures.
         return []
     with suppress(pynvml.NVMLError):
-        return [_readings(pynvml.nvmlDeviceGetHandleByIndex(gpu)) for gpu in gpus]
+        return [_device(pynvml.nvmlDeviceGetHandleByIndex(gpu)) for gpu in gpus]
     return []
 
 
-def _readings(handle: object) -> Readings:
-    import pynvml
+def _device(handle: object) -> _Device:
+    import pynvml as nv
 
-    return {
-        "utilization_pct": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu,
-        "power_w": lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+    sent, received = nv.NVML_PCIE_UTIL_TX_BYTES, nv.NVML_PCIE_UTIL_RX_BYTES
+    readings: Readings = {
+        "utilization_pct": lambda: nv.nvmlDeviceGetUtilizationRates(handle).gpu,
+        "power_w": lambda: nv.nvmlDeviceGetPowerUsage(handle) / 1000,
         "used_gib": lambda: _used_bytes(handle) / 2**30,
-        "energy_j": lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000,
+        "energy_j": lambda: nv.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000,
+        "clock_mhz": lambda: nv.nvmlDeviceGetClockInfo(handle, nv.NVML_CLOCK_SM),
+        "temperature_c": lambda: nv.nvmlDeviceGetTemperature(handle, nv.NVML_TEMPERATURE_GPU),
+        "throttled": lambda: _is_throttled(handle),
+        "nvlink_bytes": lambda: 1024 * _nvlink_kib(handle),
+        "ecc_errors": lambda: nv.nvmlDeviceGetTotalEccErrors(
+            handle, nv.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nv.NVML_VOLATILE_ECC
+        ),
     }
+    slow: Readings = {
+        "pcie_rx_bytes_per_s": lambda: 1000 * nv.nvmlDeviceGetPcieThroughput(handle, received),
+        "pcie_tx_bytes_per_s": lambda: 1000 * nv.nvmlDeviceGetPcieThroughput(handle, sent),
+    }
+    return _Device(handle, readings, slow)
 
 
 def _used_bytes(handle: object) -> int:
@@ -127,9 +165,70 @@ def _used_bytes(handle: object) -> int:
     return int(used)
 
 
-def _read(readings: Readings, tally: Tally) -> None:
-    import pynvml
+def _is_throttled(handle: object) -> bool:
+    """Held back by heat or by the power supply. A power cap is normal under load, and no reason."""
+    import pynvml as nv
 
-    for name, reading in readings.items():
+    held_back = (
+        nv.nvmlClocksThrottleReasonHwSlowdown
+        | nv.nvmlClocksThrottleReasonSwThermalSlowdown
+        | nv.nvmlClocksThrottleReasonHwThermalSlowdown
+        | nv.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
+    )
+    try:
+        reasons = nv.nvmlDeviceGetCurrentClocksEventReasons(handle)
+    except nv.NVMLError_FunctionNotFound:
+        reasons = nv.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    return bool(reasons & held_back)
+
+
+def _nvlink_kib(handle: object) -> int:
+    """Payload sent and received by all links since the driver was loaded."""
+    import pynvml as nv
+
+    wanted = (nv.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, nv.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX)
+    values = nv.nvmlDeviceGetFieldValues(handle, [(number, _ALL_LINKS) for number in wanted])
+    for value in values:
+        if value.nvmlReturn != nv.NVML_SUCCESS:
+            raise nv.NVMLError(value.nvmlReturn)
+    return sum(int(getattr(value.value, _KINDS[value.valueType])) for value in values)
+
+
+class _Events:
+    """Critical errors (Xid) of GPUs since this was made, as far as the driver tells them."""
+
+    def __init__(self, devices: Sequence[_Device]) -> None:
+        import pynvml
+
+        self._count = 0
+        self._first_xid = 0
+        self._set: object | None = None
+        self.error = 0
+        """Code of the error that ended it."""
         with suppress(pynvml.NVMLError):
-            tally.add(name, float(reading()))
+            made = pynvml.nvmlEventSetCreate()
+            for device in devices:
+                kind = pynvml.nvmlEventTypeXidCriticalError
+                pynvml.nvmlDeviceRegisterEvents(device.handle, kind, made)
+            self._set = made
+
+    def read(self) -> None:
+        """Takes in what has come, without waiting for more."""
+        import pynvml
+
+        try:
+            for _ in range(_MOST_EVENTS if self._set is not None else 0):
+                event = pynvml.nvmlEventSetWait_v2(self._set, 0)
+                if event.eventType == pynvml.nvmlEventTypeXidCriticalError:
+                    self._count += 1
+                    self._first_xid = self._first_xid or int(event.eventData)
+        except pynvml.NVMLError_Timeout:
+            return
+        except pynvml.NVMLError as error:
+            self._set, self.error = None, error.value
+
+    def usage(self) -> dict[str, float]:
+        """What came stays true after the driver has ceased to tell; that nothing came does not."""
+        if self._count:
+            return {"gpu_xid_errors": self._count, "gpu_first_xid": self._first_xid}
+        return {} if self._set is None else {"gpu_xid_errors": 0}
