@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tuner.executors import tally
-from tuner.executors.tally import Track
+from tuner import tally
+from tuner.tally import Track
 
 _PERIOD_S = 0.2
 _CPU_SHARE = 200

@@ -2,7 +2,7 @@ import pytest
 
 from tuner.executors.host import Gpu, visible
 from tuner.executors.nvml import GpuMeter
-from tuner.executors.tally import Tally, Track, now, over_run
+from tuner.tally import Tally, Track, now, over_run
 
 GPUS = [Gpu(0, "GPU-aa11", "A"), Gpu(1, "GPU-aa22", "B"), Gpu(2, "GPU-bb33", "C")]
 

@@ -93,6 +93,9 @@ _OVER_RUN = (
     Figure("gpu_clock_mhz", _mean("clock_mhz"), min),
     Figure("gpu_temperature_c", _peak("temperature_c"), max),
     Figure("gpu_ecc_errors", _growth("ecc_errors"), sum),
+    Figure("gpu_sm_active_pct", _mean("sm_active_pct"), fmean),
+    Figure("gpu_tensor_active_pct", _mean("tensor_active_pct"), fmean),
+    Figure("gpu_dram_active_pct", _mean("dram_active_pct"), fmean),
     *_SUMS,
 )
 _NOW = (
@@ -101,6 +104,9 @@ _NOW = (
     Figure("gpu_memory_gib", _latest("used_gib"), max),
     Figure("gpu_clock_mhz", _latest("clock_mhz"), min),
     Figure("gpu_temperature_c", _latest("temperature_c"), max),
+    Figure("gpu_sm_active_pct", _latest("sm_active_pct"), fmean),
+    Figure("gpu_tensor_active_pct", _latest("tensor_active_pct"), fmean),
+    Figure("gpu_dram_active_pct", _latest("dram_active_pct"), fmean),
     *_SUMS,
 )
 
