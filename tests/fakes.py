@@ -1,5 +1,7 @@
 """Stand-ins that tests drive: a clock that moves when told, and gangs that run in its time."""
 
+import heapq
+import itertools
 import json
 import math
 import random
@@ -11,6 +13,7 @@ from tuner.gang import Chunk, Gang, RankExit, RunState, RunStatus
 
 _BOOTED_S = 1000.0
 """What the monotonic clock shows when a fake clock begins."""
+_SAMPLE_S = 0.5
 _LINE_S = 0.1
 """A line of metrics holds at least so much time."""
 
@@ -63,6 +66,8 @@ class FakeOutcome:
     """After so many samples `auc` is reported; None: when the gang ends by itself."""
     peak_memory_gib: float = 1.0
     oom_kills: int = 0
+    other_load_pct: float | None = None
+    """What others take of the gang's cores, as its samples of usage tell; None: no samples."""
     usage: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -233,7 +238,8 @@ def _script(gang: Gang, outcome: FakeOutcome, started_s: float) -> Iterator[_Wri
     if outcome.silent_after_s is not None:
         silent_s = min(ends_s, started_s + outcome.silent_after_s)
     if outcome.samples_per_s > 0:
-        yield from _training(gang, outcome, started_s + outcome.startup_s, silent_s)
+        training = _training(gang, outcome, started_s + outcome.startup_s, silent_s)
+        yield from heapq.merge(training, _sampling(gang, outcome, started_s, silent_s), key=_moment)
     if silent_s < ends_s or math.isinf(ends_s):
         return
     if outcome.auc is not None and outcome.quality_samples is None and not outcome.exit_code:
@@ -262,6 +268,23 @@ def _training(gang: Gang, outcome: FakeOutcome, first_s: float, until_s: float) 
         if not told and outcome.auc is not None and samples >= (outcome.quality_samples or 0.0):
             told = True
             yield _line(t_s, 0, values={"auc": outcome.auc, "quality_samples": samples})
+
+
+def _sampling(gang: Gang, outcome: FakeOutcome, first_s: float, until_s: float) -> Iterator[_Write]:
+    num_cores = sum(len(cores) for cores in gang.placement.cores) or 1
+    if outcome.other_load_pct is None:
+        return
+    for number in itertools.count():
+        t_s = first_s + number * _SAMPLE_S
+        if t_s >= until_s:
+            return
+        taken_s = number * _SAMPLE_S * num_cores * outcome.other_load_pct / 100
+        line = json.dumps({"t_s": t_s, "other_cpu_s": taken_s})
+        yield _Write(t_s, "usage.jsonl", f"{line}\n".encode())
+
+
+def _moment(write: _Write) -> float:
+    return write.t_s
 
 
 def _line(

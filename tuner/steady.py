@@ -33,8 +33,8 @@ def change_in(values: Sequence[float]) -> Change | None:
     """The clearest change of level; None where there is none that matters.
 
     The split that explains most, by the difference of the means of both sides over its standard
-    error; that is taken from the long-run variance of what the split leaves unexplained, as the
-    values may be correlated, and the change itself must not count as noise.
+    error; that is taken from the long-run variance of what the change (a step or a slope) leaves
+    unexplained, as the values may be correlated, and the change itself must not count as noise.
     """
     shortest = max(_MAX_ORDER, int(_SHORTEST_SHARE * len(values)))
     if len(values) < max(MIN_VALUES, 2 * shortest):
@@ -44,12 +44,11 @@ def change_in(values: Sequence[float]) -> Change | None:
     if before <= 0 or abs(after - before) < SMALLEST * fmean(values):
         return None
     stepped = [v - before for v in values[:at]] + [v - after for v in values[at:]]
-    error = math.sqrt(_noise(stepped) * (1 / at + 1 / (len(values) - at)))
+    residuals = min(stepped, _without_slope(values), key=_sum_of_squares)
+    error = math.sqrt(_noise(residuals) * (1 / at + 1 / (len(values) - at)))
     if abs(after - before) < CERTAINTY * error:
         return None
-    sloped = _without_slope(values)
-    is_gradual = sum(v * v for v in sloped) < sum(v * v for v in stepped)
-    return Change(at, after / before - 1, is_gradual)
+    return Change(at, after / before - 1, is_gradual=residuals is not stepped)
 
 
 def _best_split(values: Sequence[float], shortest: int) -> int:
@@ -60,6 +59,10 @@ def _best_split(values: Sequence[float], shortest: int) -> int:
         return abs(sums[at - 1] - total * at / count) / math.sqrt(at * (count - at))
 
     return max(range(shortest, count - shortest + 1), key=explained)
+
+
+def _sum_of_squares(values: Sequence[float]) -> float:
+    return sum(v * v for v in values)
 
 
 def _noise(residuals: Sequence[float]) -> float:

@@ -149,6 +149,19 @@ def test_lost_confirming_run_is_repeated_at_most_twice() -> None:
     assert decide.next_action(spec(), trials, lost, OVER) != first
 
 
+def test_disturbed_confirming_run_is_repeated() -> None:
+    trials = trials_with(1000, 1500)
+    attempts = confirmed(1, 1000, [1200, 1200, 1200, 1200, 1200, 1200])
+    assert decide.next_action(spec(), trials, attempts, OVER) == Conclude(1)
+    spoilt = measurement(800, is_stable=False, is_disturbed=True)
+    attempts[3] = replace(attempts[3], measurement=spoilt)
+    again = Launch(attempts[3].trial_number, attempts[3].pair)
+    assert decide.next_action(spec(), trials, attempts, OVER) == again
+    attempts.append(replace(attempts[3], number=7, measurement=measurement(1200)))
+    assert decide.next_action(spec(), trials, attempts, OVER) == Conclude(1)
+    assert len(decide.judge(spec(), 1, attempts).pairs) == 6
+
+
 def test_candidate_that_fails_gives_way_to_the_next() -> None:
     trials = trials_with(1000, 1500, 1400)
     crash = attempt(

@@ -1,0 +1,244 @@
+"""How far to trust a short trial: real trials, run on until they are ten times as long.
+
+    python benchmarks/measurement.py [--trials 10] [--job examples/dlrm.yaml] [--seed 0] [--json]
+
+Each trial is watched as in a search (it ends within 3 %) and as in a confirmation (within 1.5 %),
+by the very code that would end it; the gang is left to run on, and its figure then is the truth
+that the short figures are held against: how many of those called stable lie within 3 % of it, how
+many intervals contain it, and how much shorter they were than a fixed window of 60 s.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from tuner import measure
+from tuner.disturbance import usual_load_pct
+from tuner.executors.host import LocalHost
+from tuner.executors.local import LocalExecutor
+from tuner.expression import Value
+from tuner.gang import Gang, RunState, RunStatus
+from tuner.interfaces import Executor
+from tuner.jobfile import load_job_file
+from tuner.launch import launch_command, place
+from tuner.model import Attempt, Measurement, Placement, Trial
+from tuner.observe import Watch
+from tuner.spec import JobSpec, Measuring
+
+TIMES_LONGER = 10
+FIXED_WINDOW_S = 60.0
+PURPOSES = ("measure", "confirm")
+GIVEN_UP_S = 900.0
+TURN_S = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class Short:
+    """What a trial would have given, had it ended when it was time."""
+
+    purpose: str
+    params: dict[str, Value]
+    measurement: Measurement
+    reason: str
+    truth: float = 0.0
+    """Samples per second of the whole run."""
+    times_longer: float = 0.0
+
+    @property
+    def measured_s(self) -> float:
+        return self.measurement.warmup_s + self.measurement.window_s
+
+    @property
+    def error(self) -> float:
+        return self.measurement.metrics["samples_per_s"] / self.truth - 1
+
+    @property
+    def is_covered(self) -> bool:
+        low, high = self.measurement.intervals.get("samples_per_s", (0.0, float("inf")))
+        return low <= self.truth <= high
+
+
+@dataclass(slots=True)
+class PatientWatch(Watch):
+    """Notes when it is time to end, and lets the gang run on."""
+
+    status: RunStatus | None = None
+    ended: tuple[Measurement, str] | None = field(default=None)
+
+    def look(self, executor: Executor, status: RunStatus, trials: object) -> None:
+        self.status = status
+        Watch.look(self, executor, status, ())
+
+    def stop(self, executor: Executor, reason: str) -> None:
+        assert self.status is not None
+        measurement = self._measured(measure.read(self.records), self.status)
+        self.is_stopping = True
+        if measurement is not None:
+            self.ended = measurement, reason
+
+
+def job_of(path: Path) -> JobSpec:
+    """The job with the default way of measuring, and without an evaluation in its trials."""
+    spec = load_job_file(path)
+    args = {n: v for n, v in spec.workload.args.items() if n != "eval_at_samples"}
+    return replace(
+        spec,
+        workload=replace(spec.workload, args=args),
+        measuring=Measuring(max_trial_s=GIVEN_UP_S),
+        quality=None,
+    )
+
+
+def run(executor: LocalExecutor, spec: JobSpec, trial: Trial, usual_pct: float) -> list[Short]:
+    """One gang, watched for both purposes, ended when it has run ten times as long as the later."""
+    host = LocalHost()
+    command = launch_command(spec, trial.params)
+    cores, gpus = host.cores(), host.gpus()
+    placement = place(
+        spec, command, free_cores=cores, all_cores=cores, free_gpus=gpus, all_gpus=gpus
+    )
+    if placement is None:
+        sys.exit(f"no room for {trial.params}")
+    attempts = [attempt_of(trial, purpose, placement) for purpose in PURPOSES]
+    gang = Gang(launch_key=attempts[0].launch_key, command=command, placement=placement)
+    handle = executor.launch(gang)
+    watches = [PatientWatch.of(spec, trial, attempt, handle) for attempt in attempts]
+    for watch in watches:
+        watch.usual_load_pct = usual_pct
+    while (status := executor.poll(handle)).state in (RunState.STARTING, RunState.RUNNING):
+        for watch in watches:
+            watch.look(executor, status, ())
+        if all(w.is_stopping for w in watches) and is_long_enough(watches, status):
+            executor.stop(handle, "cancelled")
+        time.sleep(TURN_S)
+    return [short for watch in watches if (short := short_of(watch)) is not None]
+
+
+def attempt_of(trial: Trial, purpose: str, placement: Placement) -> Attempt:
+    return Attempt(
+        job_id=trial.job_id,
+        trial_number=trial.number,
+        number=0,
+        purpose="measure" if purpose == "measure" else "confirm",
+        placement=placement,
+        created_at=datetime.now(UTC),
+    )
+
+
+def is_long_enough(watches: list[PatientWatch], status: RunStatus) -> bool:
+    needed = [w.ended[0].warmup_s + w.ended[0].window_s for w in watches if w.ended is not None]
+    first = next((r.t_s for r in watches[0].records), status.now_s)
+    return status.now_s - first >= TIMES_LONGER * max(needed, default=0.0)
+
+
+def short_of(watch: PatientWatch) -> Short | None:
+    """The short figure beside the long one; None where the trial failed or never had to end."""
+    whole = measure.read(watch.records).throughput
+    if watch.ended is None or whole is None:
+        return None
+    measurement, reason = watch.ended
+    purpose, params = watch.attempt.purpose, watch.trial.params
+    short = Short(purpose=purpose, params=params, measurement=measurement, reason=reason)
+    short.truth = whole.value
+    short.times_longer = (whole.warmup_s + whole.window_s) / max(short.measured_s, 1e-9)
+    return short
+
+
+def trials_of(spec: JobSpec, count: int, seed: int) -> list[Trial]:
+    """The default and a draw of the space."""
+    members = [m for m in spec.space.members() if m != spec.space.default()]
+    random.Random(seed).shuffle(members)
+    chosen = [spec.space.default(), *members][:count]
+    return [
+        Trial(job_id="benchmark", number=n, params=p, reason="", created_at=datetime.now(UTC))
+        for n, p in enumerate(chosen)
+    ]
+
+
+def compare(spec: JobSpec, trials: list[Trial]) -> list[Short]:
+    found: list[Short] = []
+    done: list[Attempt] = []
+    with tempfile.TemporaryDirectory() as folder:
+        executor = LocalExecutor(Path(folder), warm_package="workloads")
+        try:
+            for trial in trials:
+                usual_pct = usual_load_pct(spec, done) or 0.0
+                for short in run(executor, spec, trial, usual_pct):
+                    print(line_of(short), file=sys.stderr, flush=True)
+                    found.append(short)
+                    attempt = attempt_of(trial, short.purpose, Placement(cores=((),), gpus=((),)))
+                    done.append(replace(attempt, measurement=short.measurement))
+        finally:
+            executor.close()
+    return found
+
+
+def line_of(short: Short) -> str:
+    words = "stable" if short.measurement.is_stable else "; ".join(short.measurement.notes)
+    return (
+        f"{short.purpose:8} {short.measured_s:6.1f} s ({short.reason}), "
+        f"{100 * short.error:+6.2f} % of the figure after {short.times_longer:.0f} times as long, "
+        f"{words}: {short.params}"
+    )
+
+
+def summary(shorts: list[Short]) -> dict[str, float | None]:
+    stable = [s for s in shorts if s.measurement.is_stable]
+    known = [s for s in stable if "samples_per_s" in s.measurement.intervals]
+    saved = [1 - s.measured_s / FIXED_WINDOW_S for s in shorts]
+    return {
+        "figures": len(shorts),
+        "stable": len(stable),
+        "disturbed": sum(s.measurement.is_disturbed for s in shorts),
+        "within_3pct_share": share([abs(s.error) <= 0.03 for s in stable]),
+        "coverage": share([s.is_covered for s in known]),
+        "seconds_saved_ratio": round(sum(saved) / len(saved), 4) if saved else None,
+        "median_measured_s": median([s.measured_s for s in shorts]) if shorts else None,
+        "median_times_longer": median([s.times_longer for s in shorts]) if shorts else None,
+        "largest_error_pct": max((100 * abs(s.error) for s in stable), default=None),
+    }
+
+
+def share(found: list[bool]) -> float | None:
+    return round(sum(found) / len(found), 4) if found else None
+
+
+def table(result: dict[str, dict[str, float | None]]) -> str:
+    lines = ["".join(f"{word:>22}" for word in ("", *result))]
+    for name in next(iter(result.values())):
+        cells = [row[name] for row in result.values()]
+        lines.append(
+            f"{name:>22}" + "".join(f"{'unknown' if c is None else f'{c:.4g}':>22}" for c in cells)
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=10, help="configurations; the default first")
+    parser.add_argument("--job", type=Path, default=Path("examples/dlrm.yaml"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    spec = job_of(options.job)
+    shorts = compare(spec, trials_of(spec, options.trials, options.seed))
+    result = {"all": summary(shorts)} | {
+        purpose: summary([s for s in shorts if s.purpose == purpose]) for purpose in PURPOSES
+    }
+    if options.json:
+        print(json.dumps(result["all"] | {p: result[p] for p in PURPOSES}, indent=2))
+    else:
+        print(table(result))
+
+
+if __name__ == "__main__":
+    main()
