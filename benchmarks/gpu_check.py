@@ -34,7 +34,11 @@ space:
     precision: {options: [fp32, bf16]}
     loader_workers: {options: [0, 2, 4]}
 quality: {metric: auc, max_loss: 0.02}
-prices: {as_of: "2026-11-01", usd_per_core_hour: 0.04, usd_per_gpu_hour: 2.5, source: example}
+prices:
+  as_of: "2026-11-01"
+  source: example
+  per_core_hour: {on_demand: 0.04}
+  per_gpu_hour: {any: {on_demand: 2.5}}
 budget: {trials: 6}
 measuring: {max_trial_s: 40, min_window_s: 2}
 apply: {pairs: 3, mode: next_start, learning_changes: allow, target: {path: plan.json}}

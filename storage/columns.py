@@ -12,6 +12,8 @@ from sqlalchemy import DateTime, Double, Enum, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from tuner.money import EXACT
+
 
 @cache
 def _adapter(noun: Any) -> TypeAdapter[Any]:
@@ -19,8 +21,9 @@ def _adapter(noun: Any) -> TypeAdapter[Any]:
 
 
 def nested_json(noun: Any, value: object) -> str:
-    """A value of the type `noun` as JSON. NaN and infinities are written as Python writes them."""
-    plain = _adapter(noun).dump_python(value, mode="json")
+    """A value of the type `noun` as JSON. NaN and infinities are written as Python writes them,
+    money as text with every digit."""
+    plain = _adapter(noun).dump_python(value, mode="json", context=EXACT)
     return json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -1,6 +1,7 @@
 """Facts for the tests of the store: one of every noun, every optional field filled."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from tuner.interfaces import Fact
 from tuner.model import (
@@ -24,6 +25,7 @@ from tuner.model import (
     TrialState,
     Wish,
 )
+from tuner.prices import PriceBook, Rate
 from tuner.space import Choice, Float, Int, Space
 from tuner.spec import (
     Apply,
@@ -33,7 +35,6 @@ from tuner.spec import (
     Limit,
     LogSource,
     Objective,
-    PriceBook,
     Quality,
     Resources,
     Search,
@@ -71,10 +72,12 @@ SPEC = JobSpec(
     objectives=(Objective(metric="samples_per_s", direction="maximize", weight=2.0),),
     limits=(Limit(metric="peak_memory_gib", max=16.0), Limit(metric="auc", min=0.7)),
     quality=Quality(metric="auc", max_loss=0.002),
-    budget=Budget(trials=12, minutes=30.0, usd=5.0),
+    budget=Budget(trials=12, minutes=30.0, usd=Decimal("5.0")),
     search=Search(method="bayesian", seed=7, parallel_trials=2),
     resources=Resources(cores_per_node=2, gpus_per_node=0, memory_limit_gib=8.0, lease_s=60.0),
-    prices=PriceBook(as_of="2026-02-28", source="quote", usd_per_core_hour=0.04),
+    prices=PriceBook(
+        as_of="2026-02-28", source="quote", per_core_hour=Rate(on_demand=Decimal("0.04"))
+    ),
     apply=Apply(mode="auto", target=FileTarget(path="/srv/dlrm/plan.json"), pairs=4),
 )
 
@@ -104,8 +107,8 @@ COMMAND = LaunchCommand(
     nproc_per_node=2,
     per_rank=True,
 )
-PLACEMENT = Placement(cores=((0, 1), (2, 3)), gpus=((0,), ()))
-SPEND = Spend(wall_s=20.5, core_s=41.0, gpu_s=20.5, usd=0.25, energy_j=1234.5)
+PLACEMENT = Placement(cores=((0, 1), (2, 3)), gpus=((0,), ()), gpu_names={0: "H100"})
+SPEND = Spend(wall_s=20.5, core_s=41.0, gpu_s=20.5, usd=Decimal("0.25"), energy_j=1234.5)
 
 
 def job(job_id: str = "job-1") -> Job:

@@ -17,11 +17,9 @@ def measurement_of(
     metrics = {**status.usage, **reading.values, **_throughput_metrics(reading, status)}
     intervals = dict(reading.intervals)
     rate = reading.throughput
-    if rate is not None:
-        _add_costs(spec, placement, metrics)
-        if rate.interval is not None:
-            intervals["samples_per_s"] = rate.interval
-            _add_cost_interval(spec, placement, metrics, intervals)
+    if rate is not None and rate.interval is not None:
+        intervals["samples_per_s"] = rate.interval
+    _add_costs(spec, placement, metrics, intervals)
     if any(o.metric not in metrics for o in spec.objectives):
         return None
     return Measurement(
@@ -41,6 +39,8 @@ def _stopped(reason: str) -> Stopped:
     match reason:
         case "precise" | "beaten" | "cap":
             return reason
+        case "budget":
+            return "cap"
     return "finished"
 
 
@@ -60,32 +60,29 @@ def _throughput_metrics(reading: Reading, status: RunStatus) -> dict[str, float]
     return metrics
 
 
-def _add_costs(spec: JobSpec, placement: Placement, metrics: dict[str, float]) -> None:
-    per_hour = cost.usd_per_hour(spec.prices, placement)
-    per_million = _per_million(spec, placement, metrics, metrics["samples_per_s"])
-    if per_hour is not None and per_million is not None:
-        metrics["usd_per_hour"] = per_hour
-        metrics["usd_per_million_samples"] = per_million
-
-
-def _per_million(
-    spec: JobSpec, placement: Placement, metrics: dict[str, float], samples_per_s: float
-) -> float | None:
-    joules = metrics.get("joules_per_sample")
-    return cost.usd_per_million_samples(spec.prices, placement, samples_per_s, joules)
-
-
-def _add_cost_interval(
+def _add_costs(
     spec: JobSpec,
     placement: Placement,
     metrics: dict[str, float],
     intervals: dict[str, tuple[float, float]],
 ) -> None:
-    slow, fast = intervals["samples_per_s"]
-    high = _per_million(spec, placement, metrics, max(slow, 1e-9))
-    low = _per_million(spec, placement, metrics, fast)
-    if low is not None and high is not None:
-        intervals["usd_per_million_samples"] = (low, high)
+    """Prices and energy of a sample, and of a request where the job reports `requests_per_s`."""
+    per_hour = cost.usd_per_hour(spec, placement)
+    if per_hour is not None:
+        metrics["usd_per_hour"] = float(per_hour)
+    power_w, requests_per_s = metrics.get("gpu_power_w"), metrics.get("requests_per_s")
+    if power_w is not None and requests_per_s:
+        metrics.setdefault("joules_per_request", power_w / requests_per_s)
+    for noun in ("sample", "request"):
+        rate_name, name = f"{noun}s_per_s", f"usd_per_million_{noun}s"
+        joules = metrics.get(f"joules_per_{noun}")
+        rates = [metrics.get(rate_name, 0.0), *intervals.get(rate_name, ())]
+        prices = [cost.usd_per_million(spec, placement, max(r, 1e-9), joules) for r in rates]
+        known = [float(price) for price in prices if price is not None]
+        if rates[0] > 0 and len(known) == len(rates):
+            metrics[name] = known[0]
+            if len(known) == 3:
+                intervals[name] = (known[2], known[1])
 
 
 def stop_reason(

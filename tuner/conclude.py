@@ -11,6 +11,7 @@ from tuner.expression import Value
 from tuner.launch import launch_command
 from tuner.metrics import BY_NAME
 from tuner.model import Attempt, Job, Measurement, Placement, Plan, Spend, Trial
+from tuner.prices import OLD_DAYS
 from tuner.spec import JobSpec
 
 Word = Literal["better", "within_noise", "not_better", "limit_broken", "unproven"]
@@ -153,7 +154,7 @@ def _payback(
     before, after = verdict.baseline_metrics, verdict.metrics
     if spend.usd and "usd_per_million_samples" in before and "usd_per_million_samples" in after:
         saved = (before["usd_per_million_samples"] - after["usd_per_million_samples"]) / 1e6
-        return spend.usd / saved if saved > 0 else None
+        return float(spend.usd) / saved if saved > 0 else None
     if "samples_per_s" not in before or "samples_per_s" not in after:
         return None
     gpus = cost.num_gpus(placement)
@@ -173,7 +174,7 @@ def _payback_s(payback_samples: float | None, verdict: Verdict) -> float | None:
 
 
 def _explained(plan: Plan, spec: JobSpec) -> Plan:
-    lines = [_answer(plan, spec), *_evidence_lines(plan, spec), *_cost_lines(plan)]
+    lines = [_answer(plan, spec), *_evidence_lines(plan, spec), *_cost_lines(plan, spec)]
     return replace(plan, explanation=tuple(lines))
 
 
@@ -257,7 +258,7 @@ def _quality(plan: Plan, spec: JobSpec) -> str:
     )
 
 
-def _cost_lines(plan: Plan) -> list[str]:
+def _cost_lines(plan: Plan, spec: JobSpec) -> list[str]:
     spend = plan.search_spend
     parts = [f"{spend.core_s / 3600:.3f} core-hours"]
     if spend.gpu_s:
@@ -265,9 +266,17 @@ def _cost_lines(plan: Plan) -> list[str]:
     if spend.usd is not None:
         parts.append(f"{spend.usd:.4f} USD")
     lines = [f"All trials together took {spend.wall_s / 60:.1f} min, {', '.join(parts)}."]
+    lines += _age_lines(spec, plan.created_at)
     if plan.payback_samples is not None and plan.payback_s is not None:
         lines.append(
             f"That is paid back after {plan.payback_samples / 1e6:,.1f} million samples, "
             f"{plan.payback_s / 60:,.1f} min of running with the plan."
         )
     return lines
+
+
+def _age_lines(spec: JobSpec, now: datetime) -> list[str]:
+    age_days = spec.prices.age_days(now.date()) if spec.prices is not None else 0
+    if age_days <= OLD_DAYS:
+        return []
+    return [f"The prices are {age_days} days old: read them anew before relying on money."]

@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from tuner import conclude, cost, decide
+from tuner import budget, conclude, cost, decide
 from tuner.errors import ExecutorError, TrimtabError
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
-from tuner.launch import launch_command, place
+from tuner.launch import held, launch_command, place
 from tuner.model import (
     Application,
     Attempt,
@@ -23,7 +23,6 @@ from tuner.model import (
     AuditEvent,
     Failure,
     FailureKind,
-    Job,
     JobState,
     Measurement,
     Plan,
@@ -106,6 +105,8 @@ class Controller:
             self._watches[attempt.launch_key] = watch
         status = self._executor.poll(attempt.handle)
         if status.state in (RunState.STARTING, RunState.RUNNING):
+            spend = cost.spend_of(now.job.spec, attempt, status, self._clock.now())
+            now.put(replace(attempt, spend=spend))
             watch.look(self._executor, status, now.trials)
         else:
             self._finish(now, watch, status)
@@ -113,7 +114,7 @@ class Controller:
     def _finish(self, now: Snapshot, watch: Watch, status: RunStatus) -> None:
         measurement, failure = watch.result(self._executor, status)
         # Cut short by us before it showed anything: nothing is known of the configuration.
-        cut = status.reason == "cap" and measurement is None and self._budget(now).out_of_budget
+        cut = status.reason == "budget" and measurement is None
         if cut or status.reason == "cancelled":
             measurement, failure = None, None
         if measurement is not None:
@@ -124,7 +125,7 @@ class Controller:
             ended_at=self._clock.now(),
             measurement=measurement,
             failure=failure,
-            spend=cost.spend_of(now.job.spec.prices, watch.attempt.placement, status),
+            spend=cost.spend_of(now.job.spec, watch.attempt, status, self._clock.now()),
         )
         now.put(attempt)
         facts: list[Fact] = [attempt, *watch.points()]
@@ -156,9 +157,12 @@ class Controller:
         if not now.trials:
             default = Suggestion(params=spec.space.default(), reason="the default: the baseline")
             self._suggest(now, default)
-        if self._budget(now).out_of_budget:
-            self._stop_live(now, "cap")
-        while self._act(now, decide.next_action(spec, now.trials, now.attempts, self._budget(now))):
+        room = budget.room(spec, now.trials, now.attempts)
+        if room.is_spent or room.must_confirm:
+            self._stop_live(now, "budget")
+        while self._act(
+            now, decide.next_action(spec, now.trials, now.attempts, self._situation(now))
+        ):
             pass
 
     def _act(self, now: Snapshot, action: decide.Action) -> bool:
@@ -175,29 +179,17 @@ class Controller:
                 self._conclude(now, candidate)
                 return False
 
-    def _budget(self, now: Snapshot) -> decide.Situation:
-        budget = now.job.spec.budget
-        used = (
-            (self._used_s(now.job), None if budget.minutes is None else 60 * budget.minutes),
-            (cost.total(now.attempts).usd, budget.usd),
-        )
-        shares = [u / limit for u, limit in used if u is not None and limit is not None]
-        used_share = max(shares, default=0.0)
-        ended = [a for a in now.attempts if a.state.is_finished]
-        # The fewest pairs that can prove anything; more of them if time allows.
-        for_confirming = used_share * 2 * decide.MIN_PAIRS / max(1, len(ended))
+    def _situation(self, now: Snapshot) -> decide.Situation:
+        room = budget.room(now.job.spec, now.trials, now.attempts)
         return decide.Situation(
             search_over=now.job.id in self._exhausted
-            or len(now.trials) >= budget.trials
+            or len(now.trials) >= now.job.spec.budget.trials
             or any(a.purpose == "confirm" for a in now.attempts)
-            or used_share + for_confirming >= 1.0
             or decide.is_hopeless(now.trials),
-            out_of_budget=used_share >= 1.0,
+            out_of_budget=room.is_spent,
+            may_measure=room.may_measure,
+            may_pair=room.may_pair,
         )
-
-    def _used_s(self, job: Job) -> float:
-        started = job.started_at or self._clock.now()
-        return max(0.0, (self._clock.now() - started) / timedelta(seconds=1))
 
     def _ask(self, now: Snapshot) -> None:
         suggestions = self._make_searcher(now.job.spec, now.trials).ask(1)
@@ -238,6 +230,11 @@ class Controller:
         if placement is None:
             self._enter(now, now.job.state, "waiting for cores or GPUs that other trials hold")
             return False
+        placement = replace(placement, gpu_names=held(self._host.gpu_names(), placement))
+        refusal = budget.refusal(spec, now.attempts, placement)
+        if pair is None and refusal is not None:
+            self._refuse(now, trial, refusal, "raise the budget, or complete the price book")
+            return True
         attempt = Attempt(
             job_id=trial.job_id,
             trial_number=number,
@@ -291,13 +288,15 @@ class Controller:
             facts.append(self._concluded(now, ended))
         self._save(now, *facts, event="measure.failed", about=ended)
 
-    def _refuse(self, now: Snapshot, trial: Trial, cause: str) -> None:
+    def _refuse(
+        self,
+        now: Snapshot,
+        trial: Trial,
+        cause: str,
+        remedy: str = "take it out of the space, or add a constraint",
+    ) -> None:
         """A configuration that can never run here costs no launch."""
-        failure = Failure(
-            kind=FailureKind.INFEASIBLE,
-            cause=cause,
-            remedy="take it out of the space, or add a constraint",
-        )
+        failure = Failure(kind=FailureKind.INFEASIBLE, cause=cause, remedy=remedy)
         self._save(
             now,
             replace(trial, state=TrialState.FAILED, failure=failure, ended_at=self._clock.now()),

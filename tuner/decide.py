@@ -188,6 +188,10 @@ class Situation:
     """No more configurations: budget used up, or nothing left to suggest."""
     out_of_budget: bool
     """Time or money are gone: conclude with what there is."""
+    may_measure: bool = True
+    """Another measurement fits into the budget, with the confirming pairs after it."""
+    may_pair: bool = True
+    """Another confirming pair fits, with enough of them for a proof."""
 
 
 Action = Launch | Ask | Wait | Conclude
@@ -202,18 +206,18 @@ def next_action(
     if len(live) >= spec.search.parallel_trials:
         return Wait()
     if not situation.out_of_budget:
-        if waiting:
+        if waiting and (situation.may_measure or waiting[0].is_baseline):
             return Launch(waiting[0].number)
         if trials and not trials[0].state.is_finished:
             return Wait()
-        if not situation.search_over:
+        if situation.may_measure and not situation.search_over:
             return Ask()
     # Confirming runs have the machine to themselves, two arms never side by side.
-    return Wait() if live else _confirm(spec, trials, attempts, situation.out_of_budget)
+    return Wait() if live else _confirm(spec, trials, attempts, situation)
 
 
 def _confirm(
-    spec: JobSpec, trials: Sequence[Trial], attempts: Sequence[Attempt], out_of_budget: bool
+    spec: JobSpec, trials: Sequence[Trial], attempts: Sequence[Attempt], situation: Situation
 ) -> Launch | Conclude:
     candidates = confirmable(spec, trials)
     for index, candidate in enumerate(candidates[:MAX_CANDIDATES]):
@@ -223,7 +227,10 @@ def _confirm(
         if _has_failed(attempts, candidate.number, first_pair, spec.apply.pairs):
             continue
         missing = _missing_run(spec, candidate.number, first_pair, attempts)
-        if missing is None or out_of_budget:
+        if missing is None or situation.out_of_budget:
+            return Conclude(candidate.number)
+        is_begun = any(a.pair == missing.pair for a in attempts)
+        if not is_begun and not situation.may_pair:
             return Conclude(candidate.number)
         return missing
     return Conclude(None)

@@ -168,6 +168,10 @@ class Host(Protocol):
 
     def gpus(self) -> Sequence[int]: ...
 
+    def gpu_names(self) -> Mapping[int, str]:
+        """The name of each GPU, as the driver gives it: what its price goes by."""
+        ...
+
     def fingerprint(self) -> Mapping[str, str]:
         """What must be equal for two measurements to be comparable."""
         ...

@@ -48,6 +48,12 @@ def place(
     return None if cores is None or gpus is None else Placement(cores=cores, gpus=gpus)
 
 
+def held(names: Mapping[int, str], placement: Placement) -> dict[int, str]:
+    """The names of the GPUs of a placement, of those of the computer."""
+    gpus = sorted({gpu for node in placement.gpus for gpu in node})
+    return {gpu: names[gpu] for gpu in gpus if gpu in names}
+
+
 def _argv(workload: Workload, params: Params, names: Mapping[str, str]) -> Iterator[str]:
     if workload.command is not None:
         yield from (t for word in workload.command if (t := _filled(word, names)) is not None)

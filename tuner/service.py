@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from storage.sql import SqlStore
-from tuner import decide
+from tuner import cost, decide
 from tuner.controller import Controller
 from tuner.errors import Conflict, NotFound
 from tuner.executors import EXECUTORS
 from tuner.executors.host import LocalHost
 from tuner.interfaces import Clock, Store
 from tuner.launch import launch_command
+from tuner.ledger import Ledger, ledger_of
 from tuner.loop import Loop, SystemClock, is_dead
 from tuner.model import (
     Application,
@@ -101,8 +102,14 @@ class Service:
         return named[-1] if named else _found(jobs, ref, "job", "`trimtab job list`")
 
     def progress(self, ref: str) -> Progress:
+        job, now = self.job(ref), self._clock.now()
+        attempts = [cost.up_to_now(job.spec, a, now) for a in self._store.attempts(job.id)]
+        return progress_of(job, self._store.trials(job.id), attempts)
+
+    def ledger(self, ref: str) -> Ledger:
+        """What a job has spent so far, launch by launch."""
         job = self.job(ref)
-        return progress_of(job, self._store.trials(job.id), self._store.attempts(job.id))
+        return ledger_of(job, self._store.attempts(job.id), self._clock.now())
 
     def pause(self, ref: str, *, actor: str) -> Job:
         """Launches nothing new; what runs goes on to its end."""

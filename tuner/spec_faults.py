@@ -28,7 +28,9 @@ EXAMPLES = {
     "direction": "direction: maximize",
     "as_of": "as_of: 2026-01-31",
     "path": "path: plans/my-job.json",
-    "prices": "prices: {as_of: 2026-01-31, usd_per_core_hour: 0.04}",
+    "prices": "prices: {as_of: 2026-01-31, per_core_hour: {on_demand: 0.04}}",
+    "exchange": "exchange: {usd_per_unit: 1.10, as_of: 2026-01-31}",
+    "usd_per_unit": "usd_per_unit: 1.10",
     "max": "max: 8",
     "target": "target: {path: plans/my-job.json}",
 }
@@ -51,6 +53,8 @@ _REMEDIES = (
 _EXPECTED = {
     "int_type": ("must be a whole number", "write it in digits, without quotes or a point: `8`"),
     "int_from_float": ("must be a whole number", "write it without a point: `8`"),
+    "decimal_type": ("must be a number", "write it in digits, without quotes: `0.5`"),
+    "decimal_parsing": ("must be a number", "write it in digits, without quotes: `0.5`"),
     "float_type": ("must be a number", "write it in digits, without quotes: `0.5`"),
     "bool_type": ("must be true or false", "write `true` or `false`"),
     "tuple_type": ("must be a list", "write `[first, second]`, or a line `- item` for each"),

@@ -80,4 +80,4 @@ def _spend(spends: list[Spend]) -> Iterator[Metric]:
     known = [spend.usd for spend in spends if spend.usd is not None]
     if known:
         text = "Cost of trials, of the jobs that have a price book"
-        yield CounterMetricFamily("trimtab_spend_usd", text, value=sum(known))
+        yield CounterMetricFamily("trimtab_spend_usd", text, value=float(sum(known)))

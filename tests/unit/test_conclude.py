@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.unit.builders import NOON, attempt, job, measurement, trial
 from tuner.conclude import Evidence, changed_params, make_plan
 from tuner.model import Attempt, Measurement, Plan, Spend
 
-PRICES = {"as_of": "2026-11-01", "usd_per_core_hour": 0.36}
+PRICES = {"as_of": "2026-11-01", "per_core_hour": {"on_demand": 0.36}}
 
 
 def shown(rate: float, auc: float | None = None, **metrics: float) -> Measurement:
@@ -39,7 +40,7 @@ def plan_for(
             assert outcome is not None
             value = {**outcome.metrics, **({"samples_per_s": rate} if n else {})}
             run = replace(outcome, metrics=value)
-            spend = Spend(wall_s=30, core_s=60, usd=0.5)
+            spend = Spend(wall_s=30, core_s=60, usd=Decimal("0.5"))
             attempts.append(
                 attempt(n, pair + 1, purpose="confirm", pair=pair, measurement=run, spend=spend)
             )

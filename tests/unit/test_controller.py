@@ -38,6 +38,9 @@ class FakeHost:
     def gpus(self) -> tuple[int, ...]:
         return ()
 
+    def gpu_names(self) -> dict[int, str]:
+        return {}
+
     def fingerprint(self) -> dict[str, str]:
         return {"cpu": "fake"}
 
@@ -183,6 +186,24 @@ def test_a_job_from_the_default_to_the_confirmed_plan() -> None:
     assert plan.search_spend.wall_s == pytest.approx(
         sum(a.spend.wall_s for a in world.store.attempts("job_1"))
     )
+
+
+def test_a_disturbed_trial_is_measured_again_and_what_was_disturbed_never_counts() -> None:
+    def outcome(gang: Gang) -> FakeOutcome:
+        is_spoilt = gang.launch_key in ("job_1-2-0", "job_1-3-0", "job_1-3-1", "job_1-3-2")
+        return replace(by_batch(gang), other_load_pct=60.0 if is_spoilt else 1.0)
+
+    world = World(outcome, budget={"trials": 8})
+    world.run()
+    again, never_quiet = world.trials[2].measurement, world.trials[3].measurement
+    assert again is not None
+    assert again.is_stable
+    assert world.executor.launched.count("job_1-2-1") == 1
+    assert "job_1-2-2" not in world.executor.launched
+    assert never_quiet is not None
+    assert never_quiet.is_disturbed
+    assert not never_quiet.is_stable
+    assert "job_1-3-3" not in world.executor.launched
 
 
 def test_no_configuration_is_tried_twice_and_a_small_space_ends_early() -> None:
@@ -412,7 +433,7 @@ def test_minutes_are_kept_with_room_for_confirming() -> None:
 
 
 def test_money_is_kept() -> None:
-    prices = {"as_of": "2026-11-01", "usd_per_core_hour": 3.6}
+    prices = {"as_of": "2026-11-01", "per_core_hour": {"on_demand": 3.6}}
     world = World(budget={"trials": 12, "usd": 0.1}, prices=prices)
     world.run()
     spent = sum(a.spend.usd or 0 for a in world.store.attempts("job_1"))

@@ -74,7 +74,7 @@ BAD_FIELDS = [
     (GOOD + "budget: {trials: 2.5}\n", "budget.trials", 7, "a whole number", "point"),
     (GOOD + "budget: {trials: yes}\n", "budget.trials", 7, "a whole number", "digits"),
     (GOOD + "budget: {trials: 0}\n", "budget.trials", 7, "at least 1, not 0", "Different config"),
-    (GOOD + "budget: {minutes: -1}\n", "budget.minutes", 7, "above 0", "Wall-clock minutes"),
+    (GOOD + "budget: {minutes: -1}\n", "budget.minutes", 7, "above 0", "Minutes in which"),
     (GOOD + "budget:\n", "budget", 7, "is empty", "remove the line"),
     (GOOD + "budget: 3\n", "budget", 7, "must be a mapping", "key: value"),
     (GOOD + "limits: 3\n", "limits", 7, "must be a list", "- item"),
@@ -90,7 +90,7 @@ BAD_FIELDS = [
         "(file)",
         1,
         "needs `prices`",
-        "usd_per_core_hour",
+        "per_core_hour: {on_demand",
     ),
     (
         GOOD + "objectives:\n- metric: loss\n",

@@ -66,8 +66,8 @@ budget:
 
 # prices:           # without them costs are unknown
 #   as_of: "2026-01-31"
-#   usd_per_core_hour: 0.04
-#   usd_per_gpu_hour: 2.50
+#   per_core_hour: {on_demand: 0.04}
+#   per_gpu_hour: {any: {on_demand: 2.50}}
 
 apply:
   mode: recommend   # `trimtab apply` puts the plan on the target; next_start does it by itself

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from tuner import metrics
 from tuner.expression import Value
@@ -32,13 +33,14 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def money(usd: float | None) -> str:
+def money(usd: Decimal | float | None) -> str:
     """Dollars and cents, or three significant digits of what is less than a dollar."""
     if usd is None or not math.isfinite(usd):
         return UNKNOWN
-    if usd == 0 or abs(usd) >= 1:
+    size = abs(float(usd))
+    if size == 0 or size >= 1:
         return f"${usd:,.2f}"
-    decimals = min(12, 2 - math.floor(math.log10(abs(usd))))
+    decimals = min(12, 2 - math.floor(math.log10(size)))
     return f"${usd:.{decimals}f}"
 
 
@@ -152,7 +154,7 @@ def spend(used: Spend) -> str:
     parts = [duration(used.wall_s), f"{number(used.core_s / _HOUR, 2)} core-hours"]
     if used.gpu_s:
         parts.append(f"{number(used.gpu_s / _HOUR, 2)} GPU-hours")
-    parts.append(money(used.usd) if used.usd is not None else "money unknown (no price book)")
+    parts.append(money(used.usd) if used.usd is not None else "money unknown")
     if used.energy_j is not None:
         parts.append(f"{number(used.energy_j / 3.6e6, 2)} kWh")
     return ", ".join(parts)

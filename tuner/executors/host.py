@@ -28,6 +28,10 @@ class LocalHost:
         """The GPUs that this process may use, as NVML numbers them."""
         return visible(_gpus()[0], os.environ.get("CUDA_VISIBLE_DEVICES"))
 
+    def gpu_names(self) -> dict[int, str]:
+        """Their names, as the driver gives them."""
+        return {gpu.number: gpu.name for gpu in _gpus()[0] if gpu.number in self.gpus()}
+
     def fingerprint(self) -> dict[str, str]:
         """What a measurement depends on; two hosts that differ here are not to be compared."""
         found = {

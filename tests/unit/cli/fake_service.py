@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from tuner.errors import NotFound
 from tuner.expression import Value
@@ -27,10 +28,11 @@ from tuner.model import (
     TrialState,
     Wish,
 )
+from tuner.prices import PriceBook, Rate
 from tuner.progress import Progress
 from tuner.service import Service
 from tuner.space import Choice, Int, Space
-from tuner.spec import Apply, Budget, FileTarget, JobSpec, Limit, PriceBook, Quality, Workload
+from tuner.spec import Apply, Budget, FileTarget, JobSpec, Limit, Quality, Workload
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 BASELINE: dict[str, Value] = {
@@ -40,7 +42,7 @@ BASELINE: dict[str, Value] = {
 }
 BEST: dict[str, Value] = {"shard_strategy": "table_wise", "nnodes": 2, "global_batch_size": 1024}
 LEASE = Lease(holder="serve on host-a", epoch=3, renewed_at=NOW, ttl_s=10)
-SPEND = Spend(wall_s=252.0, core_s=504.0, gpu_s=0.0, usd=0.0056)
+SPEND = Spend(wall_s=252.0, core_s=504.0, gpu_s=0.0, usd=Decimal("0.0056"))
 
 
 def make_spec(name: str = "dlrm") -> JobSpec:
@@ -57,7 +59,7 @@ def make_spec(name: str = "dlrm") -> JobSpec:
         limits=(Limit(metric="peak_memory_gib", max=4.0),),
         quality=Quality(),
         budget=Budget(trials=4),
-        prices=PriceBook(as_of="2026-11-01", usd_per_core_hour=0.04),
+        prices=PriceBook(as_of="2026-11-01", per_core_hour=Rate(on_demand=Decimal("0.04"))),
         apply=Apply(target=FileTarget(path="/jobs/plan.json")),
     )
 
@@ -268,7 +270,7 @@ class FakeService(Service):
                 state=AttemptState.COMPLETE,
                 placement=Placement(cores=((0,),), gpus=((),)),
                 created_at=NOW,
-                spend=Spend(wall_s=12.0, usd=0.0003),
+                spend=Spend(wall_s=12.0, usd=Decimal("0.0003")),
             )
             for trial in launched
         ]

@@ -2,6 +2,7 @@
 
 import math
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_infinite_interval_is_left_out() -> None:
 
 
 def test_spend_names_everything_known() -> None:
-    used = Spend(wall_s=252, core_s=504, gpu_s=7200, usd=0.0056, energy_j=7.2e6)
+    used = Spend(wall_s=252, core_s=504, gpu_s=7200, usd=Decimal("0.0056"), energy_j=7.2e6)
     assert text.spend(used) == "4 min 12 s, 0.14 core-hours, 2 GPU-hours, $0.00560, 2 kWh"
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,9 @@ def test_a_recorded_database_opens(recording: Path, tmp_path: Path) -> None:
     store = SqlStore(path)
     job = store.job("job-1")
     assert (job.name, job.wish, job.created_at) == ("dlrm-nightly", Wish.PAUSE, facts.at(0))
+    assert job.spec.prices is not None
+    assert job.spec.prices.per_core_hour.on_demand == Decimal("0.04")
+    assert store.attempts("job-1")[0].spend.usd == Decimal("0.25")
     assert store.trials("job-1")[0].params == facts.trial().params
     assert store.attempts("job-1")[0].launch_key == "job-1-0-0"
     assert store.points("job-1", 0, "loss")[0].value == 0.5

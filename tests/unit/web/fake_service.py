@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from tuner import decide
 from tuner.errors import Conflict, NotFound
@@ -32,6 +33,7 @@ from tuner.model import (
     TrialState,
     Wish,
 )
+from tuner.prices import PriceBook, Rate
 from tuner.progress import Progress
 from tuner.service import Service
 from tuner.space import Choice, Int, Space
@@ -42,7 +44,6 @@ from tuner.spec import (
     JobSpec,
     Limit,
     Objective,
-    PriceBook,
     Quality,
     Workload,
 )
@@ -73,8 +74,8 @@ def dlrm_spec(name: str, trials: int = 24) -> JobSpec:
         objectives=(Objective(metric="samples_per_s", direction="maximize"),),
         limits=(Limit(metric="peak_memory_gib", max=4.0),),
         quality=Quality(),
-        budget=Budget(trials=trials, usd=2.0),
-        prices=PriceBook(as_of="2026-02-01", usd_per_core_hour=0.048),
+        budget=Budget(trials=trials, usd=Decimal("2.0")),
+        prices=PriceBook(as_of="2026-02-01", per_core_hour=Rate(on_demand=Decimal("0.048"))),
         apply=Apply(target=FileTarget(path="plans/dlrm.json")),
     )
 
@@ -214,7 +215,7 @@ def make_plan(job: Job, trials: list[Trial]) -> Plan:
         metrics=best.measurement.metrics,
         learning_changes=tuple(_learning_changes(job, best)),
         quality_ok=True,
-        search_spend=Spend(wall_s=312.0, core_s=624.0, usd=0.00832),
+        search_spend=Spend(wall_s=312.0, core_s=624.0, usd=Decimal("0.00832")),
         payback_samples=4_100_000.0,
         payback_s=63.0,
         explanation=(
@@ -299,7 +300,11 @@ class FakeService(Service):
             pairs_done=pairs,
             pairs_total=6,
             eta_s=None if job.state.is_finished else 11.0 * (job.spec.budget.trials - len(done)),
-            spend=Spend(wall_s=10.2 * len(done), core_s=20.4 * len(done), usd=0.000272 * len(done)),
+            spend=Spend(
+                wall_s=10.2 * len(done),
+                core_s=20.4 * len(done),
+                usd=Decimal("0.000272") * len(done),
+            ),
             baseline=baseline,
             best=best,
             best_gain_pct=100 * (ratio - 1) if done else None,
@@ -457,5 +462,5 @@ def _attempt(trial: Trial) -> Attempt:
         ended_at=trial.ended_at,
         measurement=trial.measurement,
         failure=trial.failure,
-        spend=Spend(wall_s=10.2, core_s=20.4, usd=0.000272),
+        spend=Spend(wall_s=10.2, core_s=20.4, usd=Decimal("0.000272")),
     )
