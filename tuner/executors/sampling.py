@@ -7,12 +7,17 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tuner.executors import cgroup
 from tuner.executors.processes import Process
+from tuner.executors.surroundings import Surroundings
 
 GIB = 2**30
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _SHORTEST_S = 0.2
 """Shares over less than this say nothing: the kernel counts in ticks of 10 ms."""
+
+
+_BLOCK_BYTES = 512
 
 
 class Resident(NamedTuple):
@@ -42,6 +47,32 @@ def parse_status(session: int, status: bytes) -> Resident:
     return Resident(session, *(1024 * value for value in kib.values()))
 
 
+class Traffic(NamedTuple):
+    """Bytes that went to and from disks for a process and for the children it has waited for.
+
+    What the page cache gave without a disk is not read; what it may still hold is written.
+    """
+
+    read: int
+    written: int
+
+
+def traffic(process: Process) -> Traffic | None:
+    """None where the process has gone. Raises PermissionError."""
+    try:
+        with open(f"/proc/{process.pid}/io", "rb") as file:
+            return parse_traffic(file.read())
+    except PermissionError:
+        raise
+    except OSError:
+        return None
+
+
+def parse_traffic(text: bytes) -> Traffic:
+    values = dict(line.split(b": ") for line in text.splitlines())
+    return Traffic(int(values[b"read_bytes"]), int(values[b"write_bytes"]))
+
+
 def gang_memory(readings: Sequence[Resident]) -> int:
     """Bytes that a gang holds, without counting what is shared again and again.
 
@@ -69,6 +100,8 @@ class GangMeter:
         self._sampled_s = self._started_s
         self._cpu_s = 0.0
         self._other_cpu_s = 0.0
+        self._traffic: Traffic | None = Traffic(0, 0)
+        self._surroundings = Surroundings(self._cores)
         self._peak_bytes = 0
         self.memory_gib = 0.0
         """At the last sample."""
@@ -86,18 +119,41 @@ class GangMeter:
         own_s = time.process_time() - self._own_started_s
         other_s = busy_s(self._cores) - self._busy_started_s - self._cpu_s - own_s
         self._other_cpu_s = max(self._other_cpu_s, other_s)
+        self._traffic = self._traffic_now(members, ended)
+        self._surroundings.look()
         self._sampled_s = time.monotonic()
+
+    def _traffic_now(
+        self, members: Iterable[Process], ended: resource.struct_rusage
+    ) -> Traffic | None:
+        """Of the living and of those that were waited for; None once it cannot be known."""
+        if self._traffic is None:
+            return None
+        try:
+            living = [found for member in members if (found := traffic(member)) is not None]
+        except (OSError, KeyError, ValueError):
+            return None
+        read = _BLOCK_BYTES * ended.ru_inblock + sum(each.read for each in living)
+        written = _BLOCK_BYTES * ended.ru_oublock + sum(each.written for each in living)
+        return Traffic(max(self._traffic.read, read), max(self._traffic.written, written))
+
+    def _sums(self) -> dict[str, float]:
+        found = {"cpu_s": round(self._cpu_s, 3)}
+        if self._traffic is not None:
+            found["io_read_bytes"], found["io_written_bytes"] = self._traffic
+        return found
 
     def reading(self) -> dict[str, float]:
         """Sums since the beginning and levels, both at the last sample."""
-        found = {"cpu_s": round(self._cpu_s, 3), "other_cpu_s": round(self._other_cpu_s, 3)}
+        found = self._sums() | self._surroundings.sums | self._surroundings.levels
+        found["other_cpu_s"] = round(self._other_cpu_s, 3)
         if self.memory_gib:
             found["memory_gib"] = round(self.memory_gib, 4)
         return found
 
     def usage(self) -> dict[str, float]:
         """Metric -> value; what is not known yet is absent."""
-        found = {"cpu_s": round(self._cpu_s, 3)}
+        found = self._sums() | self._surroundings.over_run()
         if self._peak_bytes:
             found["peak_memory_gib"] = round(self._peak_bytes / GIB, 4)
         elapsed_s = self._sampled_s - self._started_s
@@ -127,25 +183,13 @@ def _busy_s(line: bytes) -> float:
 
 def oom_kills() -> int:
     """Kills so far by the kernel for want of memory: in this cgroup, or else on the computer."""
-    cgroup = Path("/proc/self/cgroup").read_text(encoding="utf-8")
-    for path in (*oom_files(cgroup), Path("/proc/vmstat")):
+    group = cgroup.own_place("memory")
+    counted = [group.file("memory.oom_control", "memory.events")] if group else []
+    for path in (*counted, Path("/proc/vmstat")):
         try:
-            text = path.read_text(encoding="utf-8")
+            kills = cgroup.parse_oom_kills(path.read_text(encoding="utf-8"))
         except OSError:
             continue
-        counts = [line.split()[1] for line in text.splitlines() if line.startswith("oom_kill ")]
-        if counts:
-            return int(counts[0])
+        if kills is not None:
+            return kills
     return 0
-
-
-def oom_files(cgroup: str) -> list[Path]:
-    """Where the kernel counts, from `/proc/self/cgroup`: version 1 and version 2."""
-    found = []
-    for line in cgroup.splitlines():
-        number, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            found.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
-        elif number == "0":
-            found.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
-    return found

@@ -19,19 +19,22 @@ from pathlib import Path
 from typing import NoReturn
 
 from tuner.executors import files, processes, sampling
+from tuner.executors.census import Census
 from tuner.executors.claim import claim
 from tuner.executors.files import GangExit, GangFolder
+from tuner.executors.guard import stand_guard
 from tuner.executors.nvml import GpuMeter
 from tuner.executors.processes import Process
 from tuner.executors.ranks import free_port, rank_environ, start_rank
+from tuner.executors.signs import Reserve, held_ranks, is_full
 from tuner.executors.spool import Spool
 from tuner.executors.usage import UsageStream
 from tuner.gang import Gang, RankExit
 
 TURN_S = 0.05
 SAMPLE_S = 0.5
-SAMPLE_SHARE = 30
-"""Looking at all processes takes at most one part in so many of a core."""
+SAMPLE_SHARE = 100
+"""Looking at the gang takes at most one part in so many of a core."""
 SNAPSHOT_S = 1.0
 FAILED_RANK_GRACE_S = 1.0
 """Others get so long after a rank failed, to say what they saw."""
@@ -56,6 +59,10 @@ class Supervision:
         self._start_rank = start
         self._pids: dict[int, int] = {}
         self._exits: dict[int, int | None] = {}
+        self._early_ranks: tuple[int, ...] = ()
+        self._held_ranks: tuple[int, ...] = ()
+        self._disk_full = False
+        self._reserve = Reserve(folder.reserve)
         self._first_failed: int | None = None
         self._failed_s = 0.0
         self._reason = ""
@@ -68,9 +75,11 @@ class Supervision:
             (Spool(folder.log(rank), dated=True), Spool(folder.metrics(rank), dated=False))
             for rank in range(gang.command.num_processes)
         )
-        self._spools = tuple(streams)
+        own = (Spool(folder.files / name, dated=True) for name in gang.files)
+        self._spools = (*streams, *own)
         cores = set(chain.from_iterable(gang.placement.cores))
         self._samples = UsageStream(folder.usage_samples)
+        self._census = Census(os.getpid())
         self._meter = sampling.GangMeter(cores or os.sched_getaffinity(0))
         self._started_s = time.monotonic()
 
@@ -86,10 +95,19 @@ class Supervision:
         while not self._reason:
             self._turn(gpus)
             self._reason = self._verdict()
+        self._take_evidence()
         self._tear_down(gpus)
         gpus.close(GPU_LIMIT_S)
         if not self._terminated:
             self._publish(gpus)
+
+    def _take_evidence(self) -> None:
+        """What the end of the gang would cover up."""
+        self._disk_full = self._disk_full or is_full(self._folder.path)
+        if self._reason == "exited":
+            return
+        self._early_ranks = tuple(rank for rank, code in sorted(self._exits.items()) if code == 0)
+        self._held_ranks = held_ranks(self._members(), self._pids)
 
     def _terminate(self, *_: object) -> None:
         self._terminated = True
@@ -121,16 +139,19 @@ class Supervision:
             self._sample(gpus)
         if now_s >= self._snapshot_due_s:
             self._snapshot_due_s = now_s + SNAPSHOT_S
+            self._disk_full = self._disk_full or is_full(self._folder.path)
             with suppress(OSError):
                 usage = self._meter.usage() | gpus.usage()
-                files.publish(self._folder.usage, usage, durable=False)
+                snapshot = {"t_s": now_s, "usage": usage}
+                files.publish(self._folder.usage, snapshot, durable=False)
 
     def _sample(self, gpus: GpuMeter) -> None:
-        began_s = time.monotonic()
-        self._meter.sample(self._members())
-        ended_s = time.monotonic()
-        self._samples.append(ended_s, self._meter.reading() | gpus.reading())
-        self._sample_due_s = ended_s + max(SAMPLE_S, SAMPLE_SHARE * (ended_s - began_s))
+        began_s = time.thread_time()
+        self._meter.sample(self._census.members())
+        now_s = time.monotonic()
+        self._samples.append(now_s, self._meter.reading() | gpus.reading())
+        spent_s = time.thread_time() - began_s
+        self._sample_due_s = now_s + max(SAMPLE_S, SAMPLE_SHARE * spent_s)
 
     def _members(self) -> list[Process]:
         return processes.descendants(os.getpid(), processes.everyone())
@@ -164,10 +185,7 @@ class Supervision:
         return self._stop_reason() or self._lease_reason(now_s)
 
     def _stop_reason(self) -> str:
-        try:
-            return self._folder.stop.read_text(encoding="utf-8") or "stopped"
-        except OSError:
-            return ""
+        return files.read_first(self._folder.stop)
 
     def _lease_reason(self, now_s: float) -> str:
         # A change is what counts, so the clock on the wall may jump as it likes.
@@ -194,6 +212,9 @@ class Supervision:
         members = self._members()
         for member in members:
             processes.send(member, what)
+            if member.is_held and what is signal.SIGTERM:
+                # It takes no signal but this one until it goes on.
+                processes.send(member, signal.SIGCONT)
         return len(members)
 
     def _wait_until_gone(self, limit_s: float, gpus: GpuMeter) -> None:
@@ -214,10 +235,14 @@ class Supervision:
             elapsed_s=round(elapsed_s, 6),
             ranks=tuple(RankExit(rank=rank, exit_code=self._exits.get(rank)) for rank in ranks),
             first_failed_rank=self._first_failed,
+            stopped_ranks=self._held_ranks,
+            early_ranks=self._early_ranks,
+            disk_full=self._disk_full,
             oom_kills=max(0, sampling.oom_kills() - self._oom_kills),
             usage=self._meter.usage() | gpus.usage(),
         )
         deadline_s = time.monotonic() + PUBLISH_LIMIT_S
+        self._reserve.release()
         while not self._is_published(ended) and time.monotonic() < deadline_s:
             time.sleep(1)
 
@@ -243,6 +268,7 @@ def live(
     folder: GangFolder, gang: Gang, tell: Callable[[], None], start: Start = start_rank
 ) -> NoReturn:
     """Supervises a claimed gang to its end; `tell` is called once everybody can see who does."""
+    stand_guard()
     processes.become_subreaper()
     processes.write_identity(folder.supervisor)
     tell()

@@ -1,16 +1,19 @@
-from pathlib import Path
+import os
 
 import pytest
 
+from tuner.executors import processes
 from tuner.executors.sampling import (
     GIB,
     GangMeter,
     Resident,
+    Traffic,
     gang_memory,
-    oom_files,
     oom_kills,
     parse_busy_s,
     parse_status,
+    parse_traffic,
+    traffic,
 )
 
 
@@ -51,17 +54,20 @@ def test_busy_is_everything_but_idle_and_waiting() -> None:
     assert parse_busy_s(stat, {0, 1}) == pytest.approx(21.01)
 
 
-def test_where_the_kernel_counts_its_kills() -> None:
-    both = "9:name=systemd:/\n4:memory:/a/b\n0::/c\n"
-    assert oom_files(both) == [
-        Path("/sys/fs/cgroup/memory/a/b/memory.oom_control"),
-        Path("/sys/fs/cgroup/c/memory.events"),
-    ]
-    assert oom_files("5:cpu,memory:/x\n") == [Path("/sys/fs/cgroup/memory/x/memory.oom_control")]
+def test_kills_of_this_group_are_counted() -> None:
     assert oom_kills() >= 0
+
+
+def test_traffic_is_what_went_to_and_from_disks() -> None:
+    text = b"rchar: 9\nwchar: 9\nsyscr: 1\nsyscw: 1\nread_bytes: 4096\nwrite_bytes: 512\n"
+    assert parse_traffic(text + b"cancelled_write_bytes: 0\n") == Traffic(4096, 512)
+    itself = processes.look(os.getpid())
+    assert itself is not None
+    assert traffic(itself) is not None
+    assert traffic(itself._replace(pid=2**22 + 1)) is None
 
 
 def test_a_gang_that_has_not_begun_used_nothing() -> None:
     meter = GangMeter({0})
-    assert meter.usage() == {"cpu_s": 0.0}
+    assert meter.usage() == {"cpu_s": 0.0, "io_read_bytes": 0, "io_written_bytes": 0}
     assert meter.memory_gib < 1 / GIB
