@@ -99,6 +99,7 @@ metric_points = Table(
     Column("name", String(128), nullable=False),
     Column("t_s", Double, nullable=False),
     Column("value", Reading),
+    Column("source", Text, nullable=False, server_default=""),
     ForeignKeyConstraint(
         ["job_id", "trial_number", "attempt_number"],
         ["attempts.job_id", "attempts.trial_number", "attempts.number"],

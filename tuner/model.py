@@ -115,6 +115,8 @@ class Measurement:
     """What a reader should know: unstable because, unusual because."""
     stopped: Stopped = "finished"
     """Why measuring ended: interval tight enough, beaten beyond doubt, the job ended, time cap."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Metric -> the lines it was read from, as in a `MetricPoint`; streams apart by a blank."""
     fingerprint: dict[str, str] = field(default_factory=dict)
     """What it was measured on: processor, cores, memory, kernel, Python, torch, GPUs."""
 
@@ -234,6 +236,9 @@ class MetricPoint:
     name: str
     t_s: float
     value: float
+    source: str = ""
+    """The lines it was read from: `rank-0.log:1234-88213`, stream and the bytes where the first and
+    the last of them end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,11 +79,11 @@ CREATE TABLE metric_points (
 	attempt_number INTEGER NOT NULL, 
 	name VARCHAR(128) NOT NULL, 
 	t_s DOUBLE NOT NULL, 
-	value DOUBLE, 
+	value DOUBLE, source TEXT DEFAULT '' NOT NULL, 
 	CONSTRAINT pk_metric_points PRIMARY KEY (seq), 
 	CONSTRAINT fk_metric_points_attempts FOREIGN KEY(job_id, trial_number, attempt_number) REFERENCES attempts (job_id, trial_number, number)
 );
-INSERT INTO "metric_points" VALUES(1,'job-1',0,0,'loss',0.5,0.5);
+INSERT INTO "metric_points" VALUES(1,'job-1',0,0,'loss',0.5,0.5,'');
 CREATE TABLE plans (
 	seq INTEGER NOT NULL, 
 	id VARCHAR(128) NOT NULL, 
