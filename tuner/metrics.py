@@ -35,6 +35,58 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("cpu_s", "s", "lower", "CPU time of the gang over the run"),
     Metric("energy_j", "J", "lower", "measured energy over the run"),
+    Metric("gpu_clock_mhz", "MHz", "higher", "mean clock of the slowest of its GPUs"),
+    Metric("gpu_temperature_c", "°C", "lower", "highest temperature of its GPUs"),
+    Metric(
+        "gpu_throttled_s",
+        "s",
+        "lower",
+        "time that heat or the power supply held one of its GPUs back",
+    ),
+    Metric(
+        "gpu_pcie_rx_bytes",
+        "B",
+        "neither",
+        "PCIe traffic to its GPUs, estimated from 20 ms at a time",
+    ),
+    Metric("gpu_pcie_tx_bytes", "B", "neither", "PCIe traffic from its GPUs, estimated likewise"),
+    Metric("gpu_nvlink_bytes", "B", "neither", "NVLink payload sent and received by its GPUs"),
+    Metric("gpu_ecc_errors", "", "lower", "uncorrected memory errors of its GPUs"),
+    Metric("gpu_xid_errors", "", "lower", "critical errors of its GPUs that the driver told"),
+    Metric("gpu_first_xid", "", "neither", "the driver's number of the first of them"),
+    Metric(
+        "gpu_nvml_error",
+        "",
+        "neither",
+        "code of an error that made GPU figures unknown; 15 is a lost GPU",
+    ),
+    Metric(
+        "cpu_throttled_s",
+        "s",
+        "lower",
+        "time that CPU quotas held its control group back, all cores together",
+    ),
+    Metric(
+        "cpu_pressure_s", "s", "lower", "time in which anything on the computer waited for a core"
+    ),
+    Metric("cpu_clock_mhz", "MHz", "higher", "mean clock of some of the cores that it holds"),
+    Metric(
+        "cgroup_peak_memory_gib",
+        "GiB",
+        "lower",
+        "largest memory, page cache too, of all in its control group",
+    ),
+    Metric("cgroup_io_read_bytes", "B", "neither", "read from disks by all in its control group"),
+    Metric(
+        "cgroup_io_written_bytes", "B", "neither", "written to disks by all in its control group"
+    ),
+    Metric("io_read_bytes", "B", "neither", "read from disks by the gang"),
+    Metric("io_written_bytes", "B", "neither", "written by the gang for disks, at once or later"),
+    Metric(
+        "network_received_bytes", "B", "neither", "received by the whole computer, without RDMA"
+    ),
+    Metric("network_sent_bytes", "B", "neither", "sent by the whole computer, without RDMA"),
+    Metric("loopback_bytes", "B", "neither", "sent within the whole computer over its loopback"),
     Metric("time_to_first_step_s", "s", "lower", "from launch to the end of the first step"),
     Metric("pause_share_pct", "%", "lower", "share of time in evaluation and checkpoints"),
     Metric("rank_skew", "ratio", "lower", "slowest over median rank"),
