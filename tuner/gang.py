@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from tuner.model import LaunchCommand, Placement
 
+FILES = "files/"
+"""What the names of streams begin with that are files of the gang's own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gang:
@@ -15,6 +18,8 @@ class Gang:
     placement: Placement
     lease_s: float = 300.0
     memory_limit_gib: float | None = None
+    files: tuple[str, ...] = ()
+    """Names of files to read that it writes itself, in the folder `$TRIMTAB_OUTPUT_DIR`."""
 
 
 class RunState(StrEnum):

@@ -233,11 +233,10 @@ time.sleep(600)
     wait_for_text(tmp_path / "up")
     assert len(left_of(root)) == 2
     os.kill(supervisor_pid(GangFolder(root / handle)), signal.SIGKILL)
-    # The rank goes even when nobody asks, the grandchild when somebody does.
-    wait_for(lambda: len(left_of(root)) == 1, limit_s=5)
+    # All of it goes even when nobody asks.
+    wait_for(lambda: not left_of(root), limit_s=5)
     status = wait_for_end(executor, handle)
     assert (status.state, status.reason) == (RunState.LOST, "its supervisor died")
-    wait_for(lambda: not left_of(root), limit_s=5)
     assert executor.launch(make_gang("job-0-0", python(code))) == handle
     assert executor.poll(handle).state is RunState.LOST
     assert left_of(root) == []

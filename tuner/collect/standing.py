@@ -88,7 +88,7 @@ class Standings:
 
     @property
     def slowest_step_s(self) -> float:
-        """Of the steps that take time at all; while a rank pauses all others wait, which is none."""
+        """Of the steps that take time at all; what ranks wait for one that pauses is none."""
         found = (
             gap.step_s
             for gap in self._gaps

@@ -7,10 +7,12 @@ supervisor.log    what went wrong with the supervisor itself
 started.json      ranks may have been started: they never are again
 lease             touched by the executor whenever somebody asks for the gang
 stop              why the gang shall end; the first who asks is heard
-usage.json        usage until now
+usage.json        usage until now, and when that was
 usage.jsonl       samples of the usage, a line each
 exit.json         how it ended
+reserve           room on the disk for exit.json
 rank-R.log, rank-R.metrics.jsonl, rank-R.log.marks
+files/NAME, files/NAME.marks   files that the gang writes itself, by name in its request
 """
 
 import hashlib
@@ -22,10 +24,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.gang import Gang, RankExit
+from tuner.gang import FILES, Gang, RankExit
 from tuner.model import LaunchCommand, Placement
 
 _VERSION = 1
+_LONGEST_LINK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +77,30 @@ class GangFolder:
     def exit(self) -> Path:
         return self.path / "exit.json"
 
+    @property
+    def reserve(self) -> Path:
+        return self.path / "reserve"
+
     def log(self, rank: int) -> Path:
         return self.path / f"rank-{rank}.log"
 
     def metrics(self, rank: int) -> Path:
         return self.path / f"rank-{rank}.metrics.jsonl"
 
+    @property
+    def files(self) -> Path:
+        return self.path / FILES
+
     def streams(self) -> list[Path]:
-        """Every file that a rank writes, by rank, and the samples of the usage."""
+        """Every file that a rank writes, by rank, the samples of the usage, and own files."""
         found = [*self.path.glob("rank-*.log"), *self.path.glob("rank-*.metrics.jsonl")]
         found.sort(key=lambda path: (int(path.name.split(".")[0][5:]), path.name))
         return [*found, *self.path.glob(self.usage_samples.name)]
+
+
+def stream_of(path: Path) -> str:
+    """The name of a stream: of the file, with `files/` before that of an own one."""
+    return path.name if path.parent.name != FILES.rstrip("/") else FILES + path.name
 
 
 def marks_of(log: Path) -> Path:
@@ -100,6 +116,9 @@ class GangExit:
     elapsed_s: float
     ranks: tuple[RankExit, ...]
     first_failed_rank: int | None
+    stopped_ranks: tuple[int, ...] = ()
+    early_ranks: tuple[int, ...] = ()
+    disk_full: bool = False
     oom_kills: int
     usage: dict[str, float]
 
@@ -132,14 +151,18 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def write_first(path: Path, text: str) -> None:
-    """Puts a text in place unless there is one already. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    temporary.write_text(text, encoding="utf-8")
+    """Puts a text in place unless there is one already, as the target of a link: that is there
+    whole or not at all, and needs no room on a full disk. Raises OSError."""
+    with suppress(FileExistsError):
+        path.symlink_to(text[:_LONGEST_LINK])
+
+
+def read_first(path: Path) -> str:
+    """What `write_first` has put there; empty where nothing is."""
     try:
-        with suppress(FileExistsError):
-            os.link(temporary, path)
-    finally:
-        temporary.unlink()
+        return os.readlink(path)  # noqa: PTH115 - a text, not a path to be tidied
+    except OSError:
+        return ""
 
 
 def sync_folder(folder: Path) -> None:
@@ -160,12 +183,14 @@ def read_gang(folder: GangFolder) -> Gang | None:
     if content is None:
         return None
     command, placement = content.pop("command"), content.pop("placement")
+    own = tuple(content.pop("files", ()))
     return Gang(
         command=LaunchCommand(**{**command, "argv": tuple(command["argv"])}),
         placement=Placement(
             cores=tuple(tuple(node) for node in placement["cores"]),
             gpus=tuple(tuple(node) for node in placement["gpus"]),
         ),
+        files=own,
         **content,
     )
 
@@ -179,6 +204,8 @@ def read_exit(folder: GangFolder) -> GangExit | None:
     if content is None:
         return None
     ranks = tuple(RankExit(**rank) for rank in content.pop("ranks"))
+    for name in ("stopped_ranks", "early_ranks"):
+        content[name] = tuple(content.get(name, ()))
     return GangExit(ranks=ranks, **content)
 
 

@@ -49,8 +49,10 @@ class LocalExecutor:
             )
         folder = self._folder(gang.launch_key)
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.lease.touch()
+            if gang.files:
+                folder.files.mkdir(exist_ok=True)
             if files.read_gang(folder) is None:
                 files.write_gang(folder, gang)
             if not _has_run(folder):
@@ -86,12 +88,20 @@ class LocalExecutor:
                 reason=ended.reason,
                 ranks=ended.ranks,
                 first_failed_rank=ended.first_failed_rank,
+                stopped_ranks=ended.stopped_ranks,
+                early_ranks=ended.early_ranks,
+                disk_full=ended.disk_full,
                 oom_kills=ended.oom_kills,
                 usage=ended.usage,
             )
         if not alive:
             self._kill_leftovers(folder)
-            return RunStatus(state=RunState.LOST, now_s=now_s, reason=_why_lost(folder))
+            return RunStatus(
+                state=RunState.LOST,
+                elapsed_s=_seen_s(folder),
+                now_s=now_s,
+                reason=_why_lost(folder),
+            )
         _renew(folder)
         self._templates.renew()
         started = files.read(folder.started)
@@ -101,7 +111,7 @@ class LocalExecutor:
             state=RunState.RUNNING,
             elapsed_s=max(0.0, now_s - started["started_s"]),
             now_s=now_s,
-            usage=files.read(folder.usage) or {},
+            usage=(files.read(folder.usage) or {}).get("usage", {}),
         )
 
     def stop(self, handle: str, reason: str) -> None:
@@ -109,7 +119,7 @@ class LocalExecutor:
         if not folder.request.exists() or folder.exit.exists():
             return
         try:
-            files.write_first(folder.stop, reason)
+            files.write_first(folder.stop, reason or "stopped")
         except OSError as error:
             raise ExecutorError(f"cannot stop {handle}: {error}") from error
         if not _is_alive(folder):
@@ -120,7 +130,7 @@ class LocalExecutor:
         too large lost its middle."""
         found = []
         for path in self._folder(handle).streams():
-            offset = cursor.get(path.name, 0)
+            offset = cursor.get(files.stream_of(path), 0)
             chunk = spool.read_chunk(path, offset, _CHUNK_BYTES, time.monotonic())
             if chunk is not None:
                 found.append(chunk)
@@ -172,6 +182,12 @@ def _why_lost(folder: GangFolder) -> str:
     if supervisor.boot_id != processes.boot_id():
         return "the computer was restarted"
     return "its supervisor died"
+
+
+def _seen_s(folder: GangFolder) -> float:
+    """For how long a gang was seen to run: from its start to the last snapshot of its usage."""
+    started, seen = files.read(folder.started), files.read(folder.usage)
+    return max(0.0, seen["t_s"] - started["started_s"]) if started and seen else 0.0
 
 
 def _renew(folder: GangFolder) -> None:

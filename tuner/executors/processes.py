@@ -33,6 +33,11 @@ class Process(NamedTuple):
         """Ended, though perhaps nobody has waited for it yet."""
         return self.state in ("Z", "X", "x")
 
+    @property
+    def is_held(self) -> bool:
+        """Held by a signal (SIGSTOP) or a debugger."""
+        return self.state in ("T", "t")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -105,13 +110,14 @@ def carrying(variable: str, *, one_of: Set[str] = frozenset()) -> list[Process]:
     for process in everyone():
         if process.pid == os.getpid() or process.is_dead:
             continue
-        environ = _environ(process.pid)
+        environ = environ_of(process.pid)
         if variable.encode() in environ and (not others or others & environ):
             found.append(process)
     return found
 
 
-def _environ(pid: int) -> set[bytes]:
+def environ_of(pid: int) -> set[bytes]:
+    """`NAME=value` of what a process was started with; empty where it cannot be read."""
     try:
         return set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
     except OSError:

@@ -15,7 +15,16 @@ from tuner.gang import Gang
 from tuner.report import FILE_VARIABLE
 
 KEY_VARIABLE = "TRIMTAB_LAUNCH_KEY"
+OUTPUT_VARIABLE = "TRIMTAB_OUTPUT_DIR"
+"""Where a gang writes the files of its own that shall be read."""
 
+_OTHER_GANG = frozenset(
+    {
+        *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "ROLE_NAME"),
+        *("WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE"),
+        *("MASTER_ADDR", "MASTER_PORT"),
+    }
+)
 _PORTS = range(15_000, 32_000)
 """Below those that the kernel hands to outgoing connections, so that none of them takes it."""
 
@@ -86,8 +95,14 @@ def _held(gang: Gang, by_node: tuple[tuple[int, ...], ...], rank: int) -> tuple[
 
 
 def base_environ(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What the environments of all ranks have in common."""
-    return {"OMP_WAIT_POLICY": "PASSIVE", **inherited, "PYTHONUNBUFFERED": "1"}
+    """What the environments of all ranks have in common. Where Trimtab itself was started as a rank
+    of something, its trials are none of that."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if name not in _OTHER_GANG and not name.startswith("TORCHELASTIC_")
+    }
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept, "PYTHONUNBUFFERED": "1"}
 
 
 def rank_environ(
@@ -105,6 +120,8 @@ def rank_environ(
     environ |= gang.command.env
     environ[KEY_VARIABLE] = gang.launch_key
     environ[FILE_VARIABLE] = str(folder.metrics(rank))
+    if gang.files:
+        environ[OUTPUT_VARIABLE] = str(folder.files)
     return environ
 
 

@@ -15,7 +15,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from tuner.executors.files import marks_of
+from tuner.executors.files import marks_of, stream_of
 from tuner.gang import Chunk
 
 CAP_BYTES = 256 * 2**20
@@ -82,7 +82,7 @@ class Spool:
 def read_chunk(path: Path, offset: int, max_bytes: int, now_s: float) -> Chunk | None:
     """The next piece of a file from `offset` on, later where a hole begins there; None at its end.
 
-    Every byte of a log is dated: by its marks, the newest by now.
+    Every byte of a log, and of an own file, is dated: by its marks, the newest by now.
     """
     try:
         with open(path, "rb") as file:
@@ -95,9 +95,10 @@ def read_chunk(path: Path, offset: int, max_bytes: int, now_s: float) -> Chunk |
     if not data:
         return None
     marks: tuple[Mark, ...] = ()
-    if path.suffix == ".log":
+    stream = stream_of(path)
+    if path.suffix == ".log" or stream != path.name:
         marks = marks_within(marks_of(path), start, start + len(data), now_s)
-    return Chunk(stream=path.name, offset=start, data=data, marks=marks)
+    return Chunk(stream=stream, offset=start, data=data, marks=marks)
 
 
 def marks_within(path: Path, start: int, end: int, now_s: float) -> tuple[Mark, ...]:

@@ -71,10 +71,16 @@ def test_publishing_leaves_one_file(tmp_path: Path) -> None:
 
 
 def test_the_first_to_write_is_heard(tmp_path: Path) -> None:
-    files.write_first(tmp_path / "stop", "first")
+    assert files.read_first(tmp_path / "stop") == ""
+    files.write_first(tmp_path / "stop", "first/./of all")
     files.write_first(tmp_path / "stop", "second")
-    assert (tmp_path / "stop").read_text() == "first"
+    assert files.read_first(tmp_path / "stop") == "first/./of all"
     assert [path.name for path in tmp_path.iterdir()] == ["stop"]
+
+
+def test_a_reason_may_be_long(tmp_path: Path) -> None:
+    files.write_first(tmp_path / "stop", "x" * 10_000)
+    assert files.read_first(tmp_path / "stop").startswith("xxx")
 
 
 def test_streams_are_what_ranks_write_in_order(tmp_path: Path) -> None:
