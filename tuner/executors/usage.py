@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _LINES_BEFORE_DOUBLING = 7200
-_FIRST_GAP_S = 0.25
+_FIRST_GAP_S = 0.5
 
 
 class UsageStream:
