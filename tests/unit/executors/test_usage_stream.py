@@ -21,23 +21,11 @@ def test_lines_can_be_read_back(tmp_path: Path) -> None:
 def test_a_long_run_is_sampled_less_often(tmp_path: Path) -> None:
     path = tmp_path / "usage.jsonl"
     stream = UsageStream(path, lines_before_doubling=4)
-    for quarter in range(40):
-        stream.append(quarter / 4, {})
-    assert moments(path) == [
-        0,
-        0.25,
-        0.5,
-        0.75,
-        1.25,
-        1.75,
-        2.25,
-        2.75,
-        3.75,
-        4.75,
-        5.75,
-        6.75,
-        8.75,
-    ]
+    for half in range(40):
+        stream.append(half / 2, {})
+    assert moments(path)[:4] == [0, 0.5, 1, 1.5]
+    assert moments(path)[4:8] == [2.5, 3.5, 4.5, 5.5]
+    assert moments(path)[8:] == [7.5, 9.5, 11.5, 13.5, 17.5]
 
 
 def test_the_last_sample_is_written_however_early(tmp_path: Path) -> None:
