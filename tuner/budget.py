@@ -51,16 +51,18 @@ def room(spec: JobSpec, trials: Sequence[Trial], attempts: Sequence[Attempt]) ->
         return Room()
     live = [a for a in attempts if not a.state.is_finished]
     used = used_of(spec, attempts)
-    ending = _sum([_rates(spec, a.placement, STOP_LIMIT_S) for a in live] or _next(spec, attempts))
+    # What may be needed to end whatever runs, and later the last of the confirming runs.
+    ending = _sum([_rates(spec, a.placement, STOP_LIMIT_S) for a in live])
+    margin = _dearest(spec, attempts)
     pair = _pair(spec, trials, attempts)
+    aside = _sum([_times(pair, decide.MIN_PAIRS), margin])
     missing = max(1, decide.MIN_PAIRS - _pairs_run(attempts))
-    aside = _times(pair, decide.MIN_PAIRS)
-    measuring = [a for a in live if a.purpose == "measure"]
-    has_winner = bool(decide.confirmable(spec, trials)) and bool(pair)
     expected = _sum([_rest(spec, attempts, a) for a in live] + [_typical(spec, attempts)])
+    is_measuring = any(a.purpose == "measure" for a in live)
+    has_winner = bool(pair) and bool(decide.confirmable(spec, trials))
     return Room(
-        is_spent=_breaks(caps, used, ending),
-        must_confirm=has_winner and bool(measuring) and _breaks(caps, used, ending, aside),
+        is_spent=_breaks(caps, used, ending if live else margin),
+        must_confirm=is_measuring and has_winner and _breaks(caps, used, ending, aside),
         may_measure=not _breaks(caps, used, expected, aside),
         may_pair=not _breaks(caps, used, _times(pair, missing)),
     )
@@ -128,10 +130,10 @@ def _rates(spec: JobSpec, placement: Placement, seconds: float) -> Amounts:
     }
 
 
-def _next(spec: JobSpec, attempts: Sequence[Attempt]) -> list[Amounts]:
-    """What the end of a launch would use, as far as one can know: that of the dearest so far."""
+def _dearest(spec: JobSpec, attempts: Sequence[Attempt]) -> Amounts:
+    """What ending a launch may use, as far as one can know: that of the dearest so far."""
     found = [_rates(spec, a.placement, STOP_LIMIT_S) for a in attempts]
-    return [{name: max(f[name] for f in found) for name in found[0]}] if found else []
+    return {name: max(f[name] for f in found) for name in found[0]} if found else {}
 
 
 def _typical(spec: JobSpec, attempts: Sequence[Attempt]) -> Amounts:
@@ -156,8 +158,13 @@ def _pair(spec: JobSpec, trials: Sequence[Trial], attempts: Sequence[Attempt]) -
     if not decide.has_baseline(spec, trials) or spec.apply.mode == "off":
         return {}
     best = next(iter(decide.confirmable(spec, trials)), trials[0])
-    arms = [_arm(spec, attempts, number) for number in (0, best.number)]
-    return _sum(arms)
+    # What is being measured now may win, and its arms take at least as long.
+    live = [a for a in attempts if a.purpose == "measure" and not a.state.is_finished]
+    mine = [_rates(spec, a.placement, a.spend.wall_s) for a in live]
+    mine.append(_arm(spec, attempts, best.number))
+    names = {name for amounts in mine for name in amounts}
+    dearest = {name: max(m.get(name, Decimal(0)) for m in mine) for name in names}
+    return _sum([_arm(spec, attempts, 0), dearest])
 
 
 def _arm(spec: JobSpec, attempts: Sequence[Attempt], number: int) -> Amounts:

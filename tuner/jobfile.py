@@ -16,7 +16,7 @@ from typing import Any
 import regex
 from pydantic import TypeAdapter, ValidationError
 
-from tuner import expression, spec_faults, yaml_lines
+from tuner import expression, pricefile, spec_faults, yaml_lines
 from tuner.collect.formats import FORMATS
 from tuner.errors import InvalidJob, Problem
 from tuner.space import Choice, Float, Int
@@ -32,10 +32,13 @@ LAUNCH_NAMES = ("nnodes", "nproc_per_node", "python")
 _MAIN = 'if __name__ == "__main__"'
 
 
-def load_job(text: str, source: str = "job") -> JobSpec:
-    """The job that a YAML or JSON text describes. Raises InvalidJob with every fault found."""
+def load_job(text: str, source: str = "job", folder: Path | None = None) -> JobSpec:
+    """The job that a YAML or JSON text describes. Raises InvalidJob with every fault found.
+
+    A price book in a file of its own is looked for from `folder`; None: there is none to read."""
     document = yaml_lines.read(text, source)
     spec_faults.fill_kinds(document.data)
+    _fill_prices(document, source, folder)
     try:
         spec = _adapter().validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
@@ -56,7 +59,8 @@ def load_job_file(path: Path) -> JobSpec:
         remedy = "give the path of a job file; `trimtab init` writes one"
         problem = Problem(field="(file)", message=f"cannot be read: {reason}", remedy=remedy)
         raise InvalidJob([problem], str(path)) from error
-    return resolved(load_job(text, str(path)), path.absolute().parent)
+    folder = path.absolute().parent
+    return resolved(load_job(text, str(path), folder), folder)
 
 
 def job_schema() -> dict[str, object]:
@@ -72,6 +76,23 @@ def workload_names() -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in files if _MAIN in file.read_text(encoding="utf-8")))
 
 
+def _fill_prices(document: Document, source: str, folder: Path | None) -> None:
+    """Puts the price book that `prices: {file: ...}` names in its place."""
+    prices = document.data.get("prices")
+    if not isinstance(prices, dict) or "file" not in prices:
+        return
+    name, fault = prices["file"], None
+    if not isinstance(name, str) or len(prices) > 1:
+        fault = "names a price book, and stands alone", "write `prices: {file: prices.yaml}`"
+    elif folder is None:
+        fault = "files cannot be read from here", "write the prices into the job itself"
+    if fault is not None:
+        raise InvalidJob([_problem((("prices", "file"), *fault), document)], source)
+    assert folder is not None
+    book = pricefile.load_prices(folder / Path(name).expanduser())
+    document.data["prices"] = pricefile.plain_prices(book)
+
+
 @lru_cache(maxsize=1)
 def _adapter() -> TypeAdapter[JobSpec]:
     return TypeAdapter(JobSpec)
@@ -82,6 +103,8 @@ def _schema() -> dict[str, Any]:
     schema = _adapter().json_schema()
     params = schema["$defs"]["Space"]["properties"]["params"]
     options = params["additionalProperties"].pop("anyOf")
+    named = {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}
+    schema["properties"]["prices"]["anyOf"].append({**named, "additionalProperties": False})
     # Editors then complain about the kind that was meant, not about all three.
     kinds = {kind: f"#/$defs/{kind.title()}" for kind in spec_faults.KINDS}
     params["additionalProperties"] = {

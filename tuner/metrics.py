@@ -18,7 +18,20 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "usd_per_million_samples", "USD", "lower", "price of a million samples at the measured rate"
     ),
+    Metric(
+        "usd_per_million_requests",
+        "USD",
+        "lower",
+        "price of a million requests at the measured rate",
+    ),
     Metric("usd_per_hour", "USD", "lower", "price of what the gang holds"),
+    Metric(
+        "requests_per_s",
+        "requests/s",
+        "higher",
+        "requests of the whole gang over time, as the job reports it",
+    ),
+    Metric("joules_per_request", "J", "lower", "measured energy per request"),
     Metric("joules_per_sample", "J", "lower", "measured energy per sample"),
     Metric("peak_memory_gib", "GiB", "lower", "largest host memory of all processes of the gang"),
     Metric("gpu_peak_memory_gib", "GiB", "lower", "largest memory in use on one of its GPUs"),

@@ -154,7 +154,8 @@ def _wrong_type(kind: str, value: object, detail: ErrorDetails) -> tuple[str, st
 def _unknown_key(path: Path, document: Document, schema: Schema) -> tuple[str, str]:
     key = str(path[-1])
     known = list(fields_at(path[:-1], document, schema))
-    owner = f"`{dotted(path[:-1])}`" if path[:-1] else "a job file"
+    whole = "a price book" if schema.get("title") == "PriceBook" else "a job file"
+    owner = f"`{dotted(path[:-1])}`" if path[:-1] else whole
     return f"`{key}` is not a field of {owner}", suggestion(key, known)
 
 

@@ -38,7 +38,8 @@ def load(file: str) -> JobSpec:
     from tuner import jobfile
 
     if file == "-":
-        return jobfile.resolved(jobfile.load_job(sys.stdin.read(), "stdin"), Path.cwd())
+        here = Path.cwd()
+        return jobfile.resolved(jobfile.load_job(sys.stdin.read(), "stdin", here), here)
     return jobfile.load_job_file(Path(file))
 
 
@@ -207,6 +208,15 @@ def _details(service: "Service", job: Job) -> list[str]:
     if plan is None:
         return [*lines, "", *output.aligned(progress.trial_table(snapshot))]
     return [*lines, "", *report.summary(job, plan, application)]
+
+
+@app.command()
+def cost(ref: JobRef = "@last", form: FormatOption = Format.TABLE) -> None:
+    """Show what a job has spent so far, launch by launch."""
+    from tuner.cli import ledger
+
+    with session.open_service() as service:
+        ledger.show(service.ledger(ref), form)
 
 
 @app.command("watch")

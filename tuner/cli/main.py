@@ -6,14 +6,14 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import exits, jobs, plans, session, system, trials
+from tuner.cli import exits, jobs, plans, prices, session, system, trials
 from tuner.errors import TrimtabError
 
 _COMMANDS = (
     *("demo", "init", "run"),
     *("job", "trial", "plan"),
     *("apply", "rollback", "start"),
-    *("serve", "doctor", "version", "help"),
+    *("serve", "prices", "doctor", "version", "help"),
 )
 
 
@@ -52,6 +52,7 @@ app.command(rich_help_panel=_APPLY)(plans.apply)
 app.command(rich_help_panel=_APPLY)(plans.rollback)
 app.command(rich_help_panel=_APPLY)(plans.start)
 app.command(rich_help_panel=_SYSTEM)(system.serve)
+app.add_typer(prices.app, name="prices", rich_help_panel=_SYSTEM)
 app.command(rich_help_panel=_SYSTEM)(system.doctor)
 app.command(rich_help_panel=_SYSTEM)(system.version)
 app.command("help", rich_help_panel=_SYSTEM)(system.show_topic)

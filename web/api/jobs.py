@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from tuner.errors import UserError
 from tuner.jobfile import load_job
+from tuner.ledger import Ledger
 from tuner.model import AuditEvent, Job
 from tuner.progress import Progress
 from tuner.spec import JobSpec
@@ -85,6 +86,12 @@ def jobs_cancel(service: Opened, job: str) -> JobView:
 def jobs_progress(service: Opened, job: str) -> Progress:
     """Where a job stands: trials, confirming pairs, time left, spend, baseline and best."""
     return service.progress(job)
+
+
+@router.get("/jobs/{job}/cost", operation_id="jobs_cost", responses=documented(404))
+def jobs_cost(service: Opened, job: str) -> Ledger:
+    """What a job has spent so far, launch by launch; what runs is charged until now."""
+    return service.ledger(job)
 
 
 @router.get("/jobs/{job}/events", operation_id="jobs_events", responses=documented(404))
