@@ -118,7 +118,8 @@ class GangMeter:
         self._cpu_s = max(self._cpu_s, ended.ru_utime + ended.ru_stime + living_s)
         own_s = time.process_time() - self._own_started_s
         other_s = busy_s(self._cores) - self._busy_started_s - self._cpu_s - own_s
-        self._other_cpu_s = max(self._other_cpu_s, other_s)
+        # It may go back: time of the gang that one sample misses is found by the next.
+        self._other_cpu_s = max(0.0, other_s)
         self._traffic = self._traffic_now(members, ended)
         self._surroundings.look()
         self._sampled_s = time.monotonic()
