@@ -165,6 +165,15 @@ class FakeExecutor:
         self._write(run)
         return run.files.get(f"rank-{rank}.log", b"")[-max_bytes:].decode()
 
+    def line(self, handle: str, stream: str, end: int) -> str:
+        run = self._runs.get(handle)
+        if run is None:
+            return ""
+        self._write(run)
+        written = run.files.get(stream, b"")[:end]
+        ends_there = len(written) == end and written.endswith(b"\n")
+        return written.decode().splitlines()[-1] if ends_there else ""
+
     def close(self) -> None:
         """There is nothing to give back."""
 

@@ -265,6 +265,7 @@ class Controller:
             placement=attempt.placement,
             lease_s=resources.lease_s,
             memory_limit_gib=resources.memory_limit_gib,
+            files=tuple(file.path for file in now.job.spec.workload.log.files),
         )
         try:
             handle = self._executor.launch(gang)

@@ -79,6 +79,11 @@ class Executor(Protocol):
         """The last part of a rank's log as text, control characters removed."""
         ...
 
+    def line(self, handle: str, stream: str, end: int) -> str:
+        """The line of a stream that ends at a byte offset, as `tail` gives text; empty where there
+        is none, or none any more."""
+        ...
+
     def close(self) -> None:
         """Gives back what this process holds; gangs go on."""
         ...

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuner import expression, pricefile, spec_faults, yaml_lines
 from tuner.collect.formats import FORMATS
+from tuner.collect.telemetry import USAGE_FORMATS
 from tuner.errors import InvalidJob, Problem
 from tuner.space import Choice, Float, Int
 from tuner.spec import JobSpec, Workload
@@ -199,6 +200,12 @@ def _log_faults(spec: JobSpec) -> Iterator[Fault]:
     if log.format not in known:
         remedy = spec_faults.suggestion(log.format, known)
         yield ("workload", "log", "format"), f"there is no log format `{log.format}`", remedy
+    for index, file in enumerate(log.files):
+        readable = (*USAGE_FORMATS, *FORMATS)
+        if file.format not in readable:
+            where = ("workload", "log", "files", index, "format")
+            remedy = spec_faults.suggestion(file.format, readable)
+            yield where, f"there is no file format `{file.format}`", remedy
     for index, pattern in enumerate(log.patterns):
         fault = _pattern_fault(pattern)
         if fault is not None:

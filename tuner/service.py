@@ -5,6 +5,7 @@ a wish; the controller, in whichever process holds the lease, turns wishes into 
 """
 
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Sequence
@@ -166,6 +167,23 @@ class Service:
         max_bytes: int = 65536,
     ) -> str:
         """The tail of a rank's log; `attempt` None is the latest."""
+        launch_key = self._attempt(ref, number, attempt).launch_key
+        return self._executor.tail(launch_key, rank, max_bytes)
+
+    def line(self, ref: str, number: int, at: str, attempt: int | None = None) -> str:
+        """The line of a source, `stream:offset`; the first one of `stream:offset-offset`."""
+        match = re.fullmatch(r"([^:\s]+):(\d{1,18})(?:-\d+)?", at)
+        if match is None:
+            raise NotFound(f"{at!r} is no place in a log; give one like `rank-0.log:1234`")
+        launched = self._attempt(ref, number, attempt)
+        found = self._executor.line(launched.launch_key, match[1], int(match[2]))
+        if not found:
+            raise NotFound(
+                f"no line of {match[1]} of attempt {launched.number} ends at byte {match[2]}"
+            )
+        return found
+
+    def _attempt(self, ref: str, number: int, attempt: int | None) -> Attempt:
         trial = self.trial(ref, number)
         attempts = [
             a
@@ -176,8 +194,7 @@ class Service:
             raise NotFound(
                 f"trial {number} has no attempt {attempt if attempt is not None else ''}"
             )
-        latest = attempts[-1]
-        return self._executor.tail(latest.launch_key, rank, max_bytes)
+        return attempts[-1]
 
     # Plans
 

@@ -20,6 +20,28 @@ _CONFIG: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": Tru
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogFile:
+    """A file that the job, or a tool beside it, writes into the folder `$TRIMTAB_OUTPUT_DIR`."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
+    path: str
+    """Its name within that folder, which is new and empty for every launch."""
+    format: str
+    """`nvidia_smi`, `dcgm` or `sacct` for what was used; or a log format, which then counts the
+    steps in place of what the ranks print."""
+    columns: tuple[str, ...] = ()
+    """The names of its columns, for a table without a header line."""
+
+    def __post_init__(self) -> None:
+        is_name = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.path)
+        if is_name is None or self.path.endswith(".marks"):
+            raise ValueError(
+                f"path {self.path!r}: use a plain file name of letters, digits, `.`, `_`, `-` that "
+                "does not end in `.marks`"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSource:
     """How throughput and quality are read from what the job prints."""
 
@@ -31,6 +53,13 @@ class LogSource:
     `step (?P<step>\\d+) .* (?P<samples_per_s>[\\d.]+)/s`."""
     samples_per_step: str | None = None
     """An expression over the parameters, for logs that count steps only: `global_batch_size`."""
+    files: tuple[LogFile, ...] = ()
+    """Files to read beside what the job prints."""
+
+    def __post_init__(self) -> None:
+        names = [file.path for file in self.files]
+        if len(names) > 16 or len(set(names)) < len(names):
+            raise ValueError("files: at most 16, each with a name of its own")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ EXAMPLES = {
     "direction": "direction: maximize",
     "as_of": "as_of: 2026-01-31",
     "path": "path: plans/my-job.json",
+    "format": "format: nvidia_smi",
     "prices": "prices: {as_of: 2026-01-31, per_core_hour: {on_demand: 0.04}}",
     "exchange": "exchange: {usd_per_unit: 1.10, as_of: 2026-01-31}",
     "usd_per_unit": "usd_per_unit: 1.10",

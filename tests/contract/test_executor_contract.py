@@ -111,6 +111,19 @@ def gang(bench: Bench) -> Make:
     return make
 
 
+def test_a_line_is_found_by_where_it_ends(bench: Bench, gang: Make) -> None:
+    handle = bench.executor.launch(gang(TRAINS))
+    bench.until_ended(handle)
+    (stream, data), *_ = read_all(bench.executor, handle, {}).items()
+    first = data.index(b"\n") + 1
+    assert bench.executor.line(handle, stream, first) == data[: first - 1].decode()
+    assert bench.executor.line(handle, stream, len(data)) == data.splitlines()[-1].decode()
+    for wrong in (0, first - 1, len(data) + 1):
+        assert bench.executor.line(handle, stream, wrong) == ""
+    assert bench.executor.line(handle, "request.json", first) == ""
+    assert bench.executor.line("nobody-0-0", stream, first) == ""
+
+
 def read_all(executor: Executor, handle: str, cursor: dict[str, int]) -> dict[str, bytes]:
     """Everything from the cursor on, which moves along."""
     found: dict[str, bytes] = {}

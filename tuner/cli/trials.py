@@ -95,10 +95,11 @@ def _measurement(found: Measurement, predicted: dict[str, float]) -> list[str]:
             name,
             text.metric(name, item, found.intervals.get(name)),
             text.metric(name, predicted[name]) if name in predicted else "",
+            found.sources.get(name, ""),
         )
         for name, item in found.metrics.items()
     ]
-    columns = ("Metric", "Measured", "Predicted" if predicted else "")
+    columns = ("Metric", "Measured", "Predicted" if predicted else "", "Read from")
     lines = output.aligned(output.Table(columns=columns, rows=rows))
     window = (
         f"steady window {text.duration(found.window_s)} after {text.duration(found.warmup_s)} of "
@@ -132,9 +133,16 @@ def trial_logs(
     rank: Annotated[int, typer.Option("--rank", help="Which rank.")] = 0,
     tail: Annotated[int | None, typer.Option("--tail", help="Only the last N lines.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    at: Annotated[
+        str | None, typer.Option("--at", help="Only the line of a source, as `trial get` names it.")
+    ] = None,
+    attempt: Annotated[int | None, typer.Option("--launch", help="With --at: which one.")] = None,
 ) -> None:
     """Print what a rank of a trial has written."""
     with session.open_service() as service:
+        if at is not None:
+            typer.echo(service.line(service.job(job).id, number, at, attempt))
+            return
         source = logs.Source(job_id=service.job(job).id, trial=number, rank=rank)
         logs.print_log(service, source, tail, follow)
 

@@ -1,12 +1,15 @@
 """Numbers and names as jobs print them, to the names and units of `tuner.metrics`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 NUMBER = r"(?:[-+]?(?:(?:\d+(?:,\d{3})*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|nan|inf(?:inity)?))"
 
 _NUMBER = re.compile(rf"({NUMBER})\s*([kKMGT]?)%?", re.IGNORECASE)
 _SCALE = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+PAUSE: Mapping[str, float] = {"pause": 1.0}
+"""What a line of evaluation says: no training."""
 
 _TO_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0}
 _TO_GIB = {
@@ -48,6 +51,7 @@ _ALIASES = {
         "examples_per_second",
         "train_samples_per_second",
         "train/samples_per_sec",
+        "window_throughput",
         "images_per_sec",
         "infer_per_s",
         "qps",
@@ -67,10 +71,17 @@ _ALIASES = {
         "total_loss",
         "lm_loss",
         "train_loss_step",
+        "reduced_train_loss",
     ),
-    "auc": ("roc_auc", "auroc", "val_auc", "eval_auc", "test_auc"),
-    "step_time_s": ("step_time", "iter_time", "batch_time"),
-    "samples": ("samples_seen", "total_samples", "consumed_samples", "samples_count"),
+    "auc": ("roc_auc", "auroc", "val_auc", "eval_auc", "test_auc", "window_auc"),
+    "step_time_s": ("step_time", "iter_time", "batch_time", "train_step_timing_in_s"),
+    "samples": (
+        "samples_seen",
+        "total_samples",
+        "total_examples",
+        "consumed_samples",
+        "samples_count",
+    ),
 }
 _NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
 
@@ -103,4 +114,16 @@ def readings(pairs: Iterable[tuple[str, str | int | float]]) -> dict[str, float]
         if value is not None and not isinstance(raw, bool):
             key, amount = canonical(name, value)
             found.setdefault(key, amount)
+    return found
+
+
+def named(match: re.Match[str]) -> dict[str, float]:
+    """The groups of a match that are numbers, by their names."""
+    return readings((name, text) for name, text in match.groupdict().items() if text is not None)
+
+
+def positive(found: dict[str, float], name: str) -> dict[str, float]:
+    """Without a value that the job prints as -1 or -inf while it does not know it."""
+    if not found.get(name, 1.0) > 0 or found.get(name) == float("inf"):
+        del found[name]
     return found

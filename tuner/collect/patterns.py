@@ -17,6 +17,17 @@ class UserPatterns:
         self._patterns = [regex.compile(pattern) for pattern in patterns]
         self._timeouts = [0] * len(patterns)
         self.timeouts = 0
+        """Lines at which a pattern took too long."""
+
+    def notes(self) -> list[str]:
+        """The patterns that are not tried any more."""
+        counted = zip(self._patterns, self._timeouts, strict=True)
+        return [
+            f"workload.log.patterns: `{pattern.pattern}` took longer than {TIMEOUT_S:g} s at "
+            f"{MAX_TIMEOUTS} lines, so it is no longer tried; write it without nested repetition"
+            for pattern, count in counted
+            if count >= MAX_TIMEOUTS
+        ]
 
     def read(self, line: str) -> dict[str, float] | None:
         """The groups that are numbers, in Trimtab's words; None where no pattern matches."""

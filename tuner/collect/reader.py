@@ -1,34 +1,30 @@
-"""From what the ranks of a gang wrote to records, as the job file says that it is to be read."""
+"""From what a gang wrote to records, as the job file says that it is to be read."""
 
 import math
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from tuner import expression, report
+from tuner import report
 from tuner.collect import usage
-from tuner.collect.formats import FORMATS, PROGRESS, Format, Readings
+from tuner.collect.formats import FORMATS
 from tuner.collect.lines import Cut, LineCutter, split_rank
-from tuner.collect.patterns import UserPatterns
-from tuner.collect.progress import Progress
-from tuner.gang import Chunk, Record, UsageSample
+from tuner.collect.logs import LogReading, Place
+from tuner.collect.sources import Span
+from tuner.collect.telemetry import UsageFile, usage_file
+from tuner.gang import FILES, Chunk, Record, RunStatus, UsageSample
 from tuner.model import LaunchCommand
 from tuner.space import Params
 from tuner.spec import LogSource
 
-MAX_FORMAT_CHARS = 16 * 1024
-"""Longer lines are no progress; it bounds what a format's expression can cost."""
-
 _STREAM = re.compile(r"rank-(\d+)\.(log|metrics\.jsonl)")
-_PER_RANK = "_per_rank"
 
 
 class RecordReader:
     """Reads the streams of one attempt. The same bytes give the same records, however cut.
 
-    A log speaks for the whole gang, whichever rank printed it: samples are those of the first rank
-    that told of progress, so that ranks that print the same lines are not counted twice. Lines of
-    `tuner.report` speak for their rank.
+    Lines of `tuner.report` speak for their rank, a log for the whole gang. Where a file has a log
+    format, it counts the steps, and what the ranks print adds values only.
     """
 
     def __init__(self, log: LogSource, params: Params, command: LaunchCommand) -> None:
@@ -36,30 +32,89 @@ class RecordReader:
         """Stream -> next byte wanted."""
         self.usage: list[UsageSample] = []
         """What the gang used by when, as far as it was read."""
+        self._usage_span = Span()
+        self._num_lines = 0
         self._cutters: defaultdict[str, LineCutter] = defaultdict(LineCutter)
-        self._log = _LogReading(log, params, command)
-        self._reported = _Reported(log.format)
+        logs = [file for file in log.files if file.format in FORMATS]
+        self._log = LogReading(log, params, command, counts=not logs)
+        self._reported = _Reported(log.format, counts=log.format in ("report", "auto") and not logs)
+        self._log_files = {
+            FILES + file.path: LogReading(
+                replace(log, format=file.format, patterns=(), files=()), params, command
+            )
+            for file in logs
+        }
+        self._usage_files = {
+            FILES + file.path: found for file in log.files if (found := usage_file(file))
+        }
 
     @property
     def bad_lines(self) -> int:
         """Lines that were dropped, wholly or in part: too long, not sound, or out of order."""
         cut = sum(cutter.bad_lines for cutter in self._cutters.values())
-        return cut + self._log.bad_lines + self._reported.bad_lines
+        logs = (self._log, *self._log_files.values())
+        return cut + self._reported.bad_lines + sum(log.bad_lines for log in logs)
+
+    @property
+    def bad_share(self) -> float:
+        """Bad lines over all lines, from 0 to 1."""
+        return min(1.0, self.bad_lines / max(1, self._num_lines))
+
+    def notes(self) -> list[str]:
+        """What a person should know of the reading."""
+        logs = (self._log, *self._log_files.values())
+        said = [note for log in logs for note in log.notes()]
+        return said + [note for file in self._usage_files.values() for note in file.notes()]
+
+    def completed(self, status: RunStatus) -> RunStatus:
+        """A status with the usage that files tell, where the executor has no figure of its own."""
+        used: dict[str, float] = {}
+        for file in reversed(self._usage_files.values()):
+            used |= file.usage()
+        return replace(status, usage={**used, **status.usage}) if used else status
+
+    def usage_sources(self, status: RunStatus) -> dict[str, str]:
+        """Figure of usage, for a status as the executor gave it -> the lines it was read from."""
+        files = reversed(self._usage_files.values())
+        found = {name: str(file.span) for file in files for name in file.usage()}
+        own = str(self._usage_span)
+        return {**found, **(dict.fromkeys(status.usage, own) if own else {})}
 
     def feed(self, chunk: Chunk) -> list[Record]:
         """The records that a chunk completes."""
         cutter = self._cutters[chunk.stream]
-        name = _STREAM.fullmatch(chunk.stream)
+        bad_before = cutter.bad_lines
         lines = list(cutter.cut(chunk))
+        self._num_lines += len(lines) + cutter.bad_lines - bad_before
         self.cursor[chunk.stream] = cutter.offset
-        if chunk.stream == usage.STREAM:
-            self.usage += [found for cut in lines if (found := usage.parse(cut.text))]
+        name = _STREAM.fullmatch(chunk.stream)
         if name is None:
-            return []
+            return self._of_file(chunk.stream, lines)
         if name[2] == "log":
             return self._of_log(chunk.stream, int(name[1]), lines)
         sources = ((cut.text, f"{chunk.stream}:{cut.end}") for cut in lines)
         return [r for text, source in sources if (r := self._reported.record(text, source))]
+
+    def _of_file(self, stream: str, lines: list[Cut]) -> list[Record]:
+        if stream == usage.STREAM:
+            self._take_usage(lines)
+        file: UsageFile | None = self._usage_files.get(stream)
+        log = self._log_files.get(stream)
+        records: list[Record] = []
+        for cut in lines:
+            source = f"{stream}:{cut.end}"
+            if file is not None:
+                file.read(cut.text, cut.t_s, source)
+            elif log is not None:
+                records += log.records(cut.text, Place(0, cut.t_s, source))
+        return records
+
+    def _take_usage(self, lines: list[Cut]) -> None:
+        for cut in lines:
+            found = usage.parse(cut.text)
+            if found is not None:
+                self.usage.append(found)
+                self._usage_span.add(f"{usage.STREAM}:{cut.end}")
 
     def _of_log(self, stream: str, rank: int, lines: list[Cut]) -> list[Record]:
         records: list[Record] = []
@@ -70,7 +125,7 @@ class RecordReader:
                 found = self._reported.record(text, source)
                 records += [found] if found else []
             elif not self._reported.speaks_alone:
-                at = _Place(rank if prefix is None else prefix, cut.t_s, source)
+                at = Place(rank if prefix is None else prefix, cut.t_s, source)
                 records += self._log.records(text, at)
         return records
 
@@ -80,6 +135,7 @@ class _Reported:
     """Lines of tuner.report. Beside a named log format they add values, but count no step."""
 
     format: str
+    counts: bool
     bad_lines: int = 0
     _latest_s: dict[int, float] = field(default_factory=dict)
     _counted: bool = False
@@ -97,110 +153,15 @@ class _Reported:
         self._latest_s[line.rank] = line.t_s
         values = {name: value for name, value in line.values.items() if math.isfinite(value)}
         self.bad_lines += len(values) < len(line.values)
-        counts = self.format in ("report", "auto")
-        self._counted = self._counted or (counts and line.steps > 0)
+        self._counted = self._counted or (self.counts and line.steps > 0)
         return Record(
             rank=line.rank,
             t_s=line.t_s,
-            steps=line.steps if counts else 0,
-            samples=line.samples if counts else 0.0,
-            pause_s=line.pause_s if counts else 0.0,
+            steps=line.steps if self.counts else 0,
+            samples=line.samples if self.counts else 0.0,
+            pause_s=line.pause_s if self.counts else 0.0,
             is_pausing=line.is_pausing,
             values=values,
             not_finite=tuple(name for name in line.values if name not in values),
             source=source,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a log line was found."""
-
-    rank: int
-    t_s: float | None
-    source: str
-
-
-class _LogReading:
-    """Log lines by the job file's patterns, then by its format."""
-
-    def __init__(self, log: LogSource, params: Params, command: LaunchCommand) -> None:
-        self._patterns = UserPatterns(log.patterns)
-        self._format = FORMATS.get(log.format)
-        self._detector = _Detector() if log.format == "auto" else None
-        self._samples_per_step = _samples_per_step(log, params)
-        self._world_size = command.nnodes * command.nproc_per_node
-        self._ranks: dict[int, Progress] = {}
-        self._leader: int | None = None
-
-    @property
-    def bad_lines(self) -> int:
-        unsound = sum(progress.bad_lines for progress in self._ranks.values())
-        return self._patterns.timeouts + unsound
-
-    def records(self, text: str, at: _Place) -> list[Record]:
-        if len(text) > MAX_FORMAT_CHARS:
-            return []
-        found = self._patterns.read(text)
-        if found is not None:
-            return self._recorded([(found, at)])
-        if self._detector is not None:
-            return self._recorded(self._detector.read(text, at))
-        readings = self._format(text) if self._format is not None else None
-        return self._recorded([(readings, at)]) if readings else []
-
-    def _recorded(self, found: list[tuple[Readings, _Place]]) -> list[Record]:
-        records = [self._record(readings, at) for readings, at in found]
-        return [record for record in records if record is not None]
-
-    def _record(self, readings: Readings, at: _Place) -> Record | None:
-        counts = not {"step", "steps", "samples"}.isdisjoint(readings)
-        if self._leader is None:
-            self._leader = at.rank
-        rank = at.rank if counts else self._leader
-        if rank not in self._ranks:
-            per_step = self._samples_per_step if rank == self._leader else None
-            self._ranks[rank] = Progress(rank, per_step)
-        if rank != self._leader:
-            readings = {name: v for name, v in readings.items() if name not in ("samples",)}
-        return self._ranks[rank].record(self._of_gang(readings), at.t_s, at.source)
-
-    def _of_gang(self, readings: Readings) -> Readings:
-        return {
-            name.removesuffix(_PER_RANK): value * self._world_size
-            if name.endswith(_PER_RANK)
-            else value
-            for name, value in readings.items()
-        }
-
-
-def _samples_per_step(log: LogSource, params: Params) -> float | None:
-    if log.samples_per_step is None:
-        return None
-    value = expression.evaluate(log.samples_per_step, params)
-    if not isinstance(value, int | float):
-        raise ValueError(f"samples_per_step {log.samples_per_step!r} is {value!r}, not a number")
-    return float(value)
-
-
-class _Detector:
-    """Finds out the format of a log: the first that recognises two lines of progress is kept."""
-
-    def __init__(self) -> None:
-        self._chosen: Format | None = None
-        self._seen: defaultdict[str, list[tuple[Readings, _Place]]] = defaultdict(list)
-
-    def read(self, text: str, at: _Place) -> list[tuple[Readings, _Place]]:
-        """The readings of a line; with the second line of a format, those of both."""
-        if self._chosen is not None:
-            found = self._chosen(text)
-            return [(found, at)] if found else []
-        for name, format_ in FORMATS.items():
-            found = format_(text)
-            if found and not PROGRESS.isdisjoint(found):
-                self._seen[name].append((found, at))
-                if len(self._seen[name]) == 2:
-                    self._chosen = format_
-                    return self._seen[name]
-                return []
-        return []

@@ -139,6 +139,11 @@ class LocalExecutor:
     def tail(self, handle: str, rank: int, max_bytes: int) -> str:
         return spool.tail_text(self._folder(handle).log(rank), max_bytes)
 
+    def line(self, handle: str, stream: str, end: int) -> str:
+        named = (p for p in self._folder(handle).streams() if files.stream_of(p) == stream)
+        path = next(named, None)
+        return spool.line_text(path, end) if path is not None else ""
+
     def _folder(self, key: str) -> GangFolder:
         # A handle that is no key names nothing, and must not lead out of the folder.
         return GangFolder(self._root / (key if _KEY.fullmatch(key) else "-"))

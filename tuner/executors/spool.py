@@ -21,6 +21,7 @@ from tuner.gang import Chunk
 CAP_BYTES = 256 * 2**20
 _KEPT_BYTES = 64 * 2**20
 _RECORD_BYTES = 32
+_LINE_BYTES = 64 * 1024
 _MARKS_BEFORE_DOUBLING = 50_000
 _FIRST_GAP_S = 0.05
 _KEEP_SIZE_AND_PUNCH_HOLE = 0x01 | 0x02
@@ -137,6 +138,20 @@ def tail_text(path: Path, max_bytes: int) -> str:
     except OSError:
         return ""
     return plain_text(data)
+
+
+def line_text(path: Path, end: int) -> str:
+    """The line that ends at a byte as plain text, its last 64 KiB at most; empty for none."""
+    start = max(0, end - _LINE_BYTES)
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            data = file.read(max(0, end - start))
+    except OSError:
+        return ""
+    if not data.endswith((b"\n", b"\r")) or start + len(data) != end:
+        return ""
+    return plain_text(data.rstrip(b"\r\n")).rpartition("\n")[2]
 
 
 _ESCAPES = re.compile(

@@ -1,6 +1,6 @@
 """Trials of a job: list, get, metrics over time, logs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
@@ -41,11 +41,33 @@ def trials_metrics(
     return series(service.points(job, number, name), max_points)
 
 
+_PLAIN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get(
+    "/{number}/line",
+    operation_id="trials_line",
+    response_class=PlainTextResponse,
+    responses=_PLAIN,
+)
+def trials_line(
+    service: Opened,
+    job: str,
+    number: int,
+    at: Annotated[str, Query(description="The source of a figure: `rank-0.log:1234`.")],
+    attempt: Annotated[int | None, Query(ge=0, description="The latest without it.")] = None,
+) -> str:
+    """The line that a figure was read from; of several the first."""
+    return service.line(job, number, at, attempt) + "\n"
+
+
 @router.get(
     "/{number}/logs",
     operation_id="trials_logs",
     response_class=PlainTextResponse,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=_PLAIN,
 )
 def trials_logs(
     service: Opened,

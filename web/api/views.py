@@ -63,6 +63,8 @@ class Series:
     unit: str
     points: list[tuple[float, float]]
     """`[t_s, value]`, `t_s` being seconds after the attempt's first record."""
+    sources: list[str]
+    """For each point the lines it was read from, as `stream:first-last`."""
     thinned: bool
     """Whether points were left out to keep within `max_points`."""
 
@@ -106,23 +108,24 @@ def plan_view(plan: Plan) -> PlanView:
 
 def series(points: list[MetricPoint], max_points: int) -> list[Series]:
     """Points grouped by attempt and metric, each thinned evenly, first and last kept."""
-    groups: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    groups: dict[tuple[int, str], list[MetricPoint]] = {}
     for point in points:
         group = groups.setdefault((point.attempt_number, point.name), [])
-        group.append((point.t_s, point.value))
+        group.append(point)
     return [
         Series(
             attempt_number=attempt_number,
             name=name,
             unit=BY_NAME[name].unit if name in BY_NAME else "",
-            points=_thinned(group, max_points),
+            points=[(point.t_s, point.value) for point in _thinned(group, max_points)],
+            sources=[point.source for point in _thinned(group, max_points)],
             thinned=len(group) > max_points,
         )
         for (attempt_number, name), group in groups.items()
     ]
 
 
-def _thinned(points: list[tuple[float, float]], most: int) -> list[tuple[float, float]]:
+def _thinned(points: list[MetricPoint], most: int) -> list[MetricPoint]:
     if len(points) <= most:
         return points
     stride = (len(points) - 1) / (most - 1)

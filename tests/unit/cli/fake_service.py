@@ -286,6 +286,9 @@ class FakeService(Service):
     ) -> str:
         return self.log_texts.pop(0) if len(self.log_texts) > 1 else self.log_texts[0]
 
+    def line(self, ref: str, number: int, at: str, attempt: int | None = None) -> str:
+        return f"the line at {at} of trial {number}, launch {attempt}"
+
     def plans(self, ref: str | None = None) -> list[Plan]:
         return [p for p in self.all_plans if ref is None or p.job_id == self.job(ref).id]
 

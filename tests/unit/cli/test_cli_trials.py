@@ -62,6 +62,11 @@ def test_logs(invoke: Invoke) -> None:
     assert result.stdout == "line 3\n"
 
 
+def test_the_line_of_a_figure(invoke: Invoke) -> None:
+    result = invoke("trial", "logs", "1", "--at", "rank-0.log:12", "--launch", "2")
+    assert result.stdout == "the line at rank-0.log:12 of trial 1, launch 2\n"
+
+
 def test_compare_shows_what_differs_and_all_metrics(invoke: Invoke) -> None:
     lines = invoke("trial", "compare", "0", "1").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [

@@ -46,6 +46,20 @@ LINES: list[tuple[str, str, Readings | None]] = [
     ),
     ("megatron", "iteration 3 of training begins", None),
     (
+        "megatron",
+        " iteration      9/   500 | consumed samples:       6912 | elapsed time per iteration "
+        "(ms): 2000.0 | global batch size:   768 | lm loss: nan | samples per second: 383.9 |",
+        {
+            "step": 9,
+            "samples": 6912,
+            "step_time_s": 2,
+            "samples_per_s": 383.9,
+            "loss": float("nan"),
+        },
+    ),
+    ("megatron", " validation loss at iteration 100 | lm loss value: 2.5E+00 | ", {"pause": 1}),
+    ("megatron", "Evaluating on 1024 samples", {"pause": 1}),
+    (
         "torchtitan",
         "[titan] 2025-01-01 00:00:00,000 - root - INFO - step: 30  loss:  4.50000  grad_norm:  0.9"
         "  memory: 12.25GiB(15.10%)  tps: 7,012  tflops: 40.5  mfu: 12.5%",
@@ -71,6 +85,11 @@ LINES: list[tuple[str, str, Readings | None]] = [
         },
     ),
     (
+        "torchtitan",
+        "validate step: 30  loss:  4.50000  memory: 12.25GiB(15.10%)  tps: 9,012",
+        {"pause": 1, "val_loss": 4.5},
+    ),
+    (
         "hf_trainer",
         "{'train_runtime': 60.5, 'train_samples_per_second': 81.25, 'train_steps_per_second': 2.5, "
         "'train_loss': 0.5, 'epoch': 1.0}",
@@ -92,6 +111,11 @@ LINES: list[tuple[str, str, Readings | None]] = [
         "{'eval_loss': 0.5, 'eval_runtime': 2.5, 'eval_auc': 0.75}",
         {"eval_loss": 0.5, "pause_s": 2.5, "auc": 0.75},
     ),
+    (
+        "hf_trainer",
+        "{'loss': nan, 'grad_norm': np.float64(1.5), 'name': 'x', 'epoch': 0.5}",
+        {"loss": float("nan"), "grad_norm": 1.5, "epoch": 0.5},
+    ),
     ("hf_trainer", " 25%|██▌  | 50/200 [00:05<00:15, 10.0it/s]", {"step": 50, "total": 200}),
     ("hf_trainer", "{'loss': open('x')}", None),
     (
@@ -108,6 +132,11 @@ LINES: list[tuple[str, str, Readings | None]] = [
         "dlrm",
         "Testing at - 100/200 of epoch 0, auc 0.7500, best auc 0.76",
         {"pause": 1, "auc": 0.75},
+    ),
+    (
+        "dlrm",
+        "Finished inference it 20/40 of epoch 0, 2.50 ms/it, loss 0.500000",
+        {"step": 20, "step_time_s": 0.0025, "loss": 0.5},
     ),
     ("dlrm", "training it", None),
     (
@@ -129,6 +158,40 @@ LINES: list[tuple[str, str, Readings | None]] = [
         },
     ),
     ("torcheasyrec", "Evaluating: 40it [12.0it/s]", {"pause": 1}),
+    (
+        "torcheasyrec",
+        "[2025-01-01 10:00:00,000][INFO] Evaluating model-300: 40it [12.00it/s] ",
+        {"pause": 1},
+    ),
+    (
+        "torcheasyrec",
+        "[2025-01-01 10:00:00,000][INFO] Eval Result model-300: auc:0.750000 gauc:0.625000",
+        {"pause": 1, "auc": 0.75, "gauc": 0.625},
+    ),
+    (
+        "torchrec",
+        "throughput {'throughput-throughput|total_examples': tensor(6400), "
+        "'throughput-throughput|attempt_examples': tensor(6400), "
+        "'throughput-throughput|window_throughput': tensor(1250.5, dtype=torch.float64), "
+        "'throughput-throughput|lifetime_throughput': 900.0, "
+        "'throughput-throughput|attempt_throughput': 901.0}",
+        {"samples": 6400, "samples_per_s": 1250.5, "lifetime_throughput": 900},
+    ),
+    (
+        "torchrec",
+        "{'ne-click|lifetime_ne': tensor([0.875]), 'ne-click|window_ne': tensor([0.75]), "
+        "'auc-click|window_auc': tensor([0.625])}",
+        {"lifetime_ne": 0.875, "window_ne": 0.75, "auc": 0.625},
+    ),
+    (
+        "torchrec",
+        "Epoch 0:  10%|█         | 40/400 [00:02<00:18, 19.5it/s]",
+        {"step": 40, "total": 400},
+    ),
+    ("torchrec", "Evaluating val set:  50%|█ | 5/10 [00:01<00:01, 5.0it/s]", {"pause": 1}),
+    ("torchrec", "AUROC over val set: 0.7625.", {"pause": 1, "auc": 0.7625}),
+    ("torchrec", "Number of val samples: 89137", None),
+    ("torchrec", "step 1000", {"step": 1000}),
     (
         "tqdm",
         "Epoch 0:  10%|█         | 10/100 [00:01<00:10,  9.5it/s, v_num=0, train_loss=0.5]",
@@ -154,6 +217,29 @@ LINES: list[tuple[str, str, Readings | None]] = [
     ),
     ("dllogger", 'DLLL {"type": "LOG", "step": "PARAMETER", "data": {"batch_size": 64}}', None),
     ("dllogger", 'DLLL {"type": "LOG", "step": [0', None),
+    (
+        "dllogger",
+        'DLLL {"type": "LOG", "step": 16, "data": {"reduced_train_loss": 10.5, '
+        '"global_step": 16, "consumed_samples": 3072, "train_step_timing in s": 2.5}}',
+        {"step": 16, "loss": 10.5, "samples": 3072, "step_time_s": 2.5},
+    ),
+    (
+        "dllogger",
+        "DLL 2025-01-01 10:00:00.123456 - (0, 200) loss : 0.5  train_throughput : 1250.5 samples/s",
+        {"step": 200, "loss": 0.5, "samples_per_s": 1250.5},
+    ),
+    (
+        "dllogger",
+        "DLL 2025-01-01 10:00:00.123456 - Epoch: 1 Iteration: 30  auc : 0.75 ",
+        {"step": 30, "auc": 0.75},
+    ),
+    ("dllogger", "DLL 2025-01-01 10:00:00.123456 - () auc : 0.75 ", {"auc": 0.75}),
+    ("dllogger", "DLL 2025-01-01 10:00:00.123456 - PARAMETER batch_size : 64 ", None),
+    (
+        "dllogger",
+        "Epoch:[1/2] [200/1000]  eta: 0:12:10  loss: 0.25  step_time: 0.0125  lr: 24.0",
+        {"step": 1200, "loss": 0.25, "step_time_s": 0.0125, "lr": 24},
+    ),
     (
         "mlperf",
         ':::MLLOG {"key": "tracked_stats", "value": {"throughput": 123.5}, '
@@ -186,7 +272,7 @@ LINES: list[tuple[str, str, Readings | None]] = [
 
 @pytest.mark.parametrize(("name", "line", "expected"), LINES)
 def test_a_line_gives_its_readings(name: str, line: str, expected: Readings | None) -> None:
-    found = FORMATS[name](line)
+    found = FORMATS[name]()(line)
     if expected is None:
         assert found is None
     else:
@@ -214,7 +300,21 @@ def test_every_format_has_recorded_lines(name: str) -> None:
 )
 @pytest.mark.timeout(5)
 def test_hostile_lines_are_no_progress_and_cost_little(name: str, line: str) -> None:
-    assert not FORMATS[name](line)
+    assert not FORMATS[name]()(line)
+
+
+def test_a_report_of_perf_analyzer_is_read_by_its_header() -> None:
+    read = FORMATS["perf_analyzer"]()
+    assert read("1,69.5,225,2148,18795,21018") is None
+    header = (
+        "Concurrency,Inferences/Second,Client Send,Client Recv,p50 latency,p99 latency,Avg latency"
+    )
+    assert read(header) is None
+    expected = {"samples_per_s": 69.5, "p50_latency_ms": 18.795, "p99_latency_ms": 21.018}
+    found = read("1,69.5,225,2148,18795,21018,14000")
+    assert found == pytest.approx({**expected, "latency_ms": 14.0})
+    assert read("Service at 10, 20") is None
+    assert FORMATS["perf_analyzer"]()("1,69.5,225,2148,18795,21018,14000") is None
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from tuner.collect import patterns
 from tuner.collect.patterns import MAX_TIMEOUTS, UserPatterns
 from tuner.collect.reader import RecordReader
-from tuner.gang import Chunk, Record
+from tuner.gang import FILES, Chunk, Record, RunState, RunStatus
 from tuner.model import LaunchCommand
-from tuner.spec import LogSource
+from tuner.spec import LogFile, LogSource
 
 LOG, METRICS = "rank-0.log", "rank-0.metrics.jsonl"
 
@@ -256,6 +256,80 @@ def test_a_pattern_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPat
     for _ in range(MAX_TIMEOUTS + 2):
         assert slow.read(line) == {"step": 1.0}
     assert slow.timeouts == MAX_TIMEOUTS
+
+
+CATASTROPHIC = r"step (?P<step>(?:\d|\d\d)+) done$"
+"""Two ways to read each pair of digits, so that the time grows exponentially with their number."""
+
+
+def test_a_catastrophic_pattern_is_switched_off_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "TIMEOUT_S", 0.05)
+    line = f"step {'1' * 60} done!"
+    reader = reader_of(format="key_value", patterns=(CATASTROPHIC, r"auc (?P<auc>[\d.]+)"))
+    assert reader.feed(log_chunk([line] * 1000)) == []
+    assert reader.bad_lines == MAX_TIMEOUTS
+    (note,) = reader.notes()
+    assert CATASTROPHIC in note
+    assert "no longer tried" in note
+    (record,) = reader.feed(log_chunk(["auc 0.75"], offset=reader.cursor[LOG]))
+    assert record.values == {"auc": 0.75}
+
+
+def test_the_share_of_bad_lines_is_of_all_lines() -> None:
+    reader = reader_of(format="key_value")
+    assert reader.bad_share == 0.0
+    reader.feed(log_chunk(["loss=nan", *["hello"] * 97, "x" * 70_000, "step=1"]))
+    assert (reader.bad_lines, reader.bad_share) == (2, 0.02)
+
+
+def own(stream: str, lines: Sequence[str], t_s: float = 1.0, offset: int = 0) -> Chunk:
+    return log_chunk(lines, FILES + stream, offset, t_s)
+
+
+def test_what_a_tool_measured_completes_the_usage() -> None:
+    reader = reader_of(files=(LogFile(path="gpu.csv", format="nvidia_smi"),))
+    header = "index, utilization.gpu [%], power.draw [W]"
+    assert reader.feed(own("gpu.csv", [header, "0, 50 %, 100 W", "0, 70 %, 300 W"])) == []
+    status = RunStatus(state=RunState.EXITED, usage={"gpu_power_w": 7.0, "cpu_s": 1.0})
+    completed = reader.completed(status)
+    assert completed.usage == pytest.approx(
+        # The executor's own figure comes first.
+        {"gpu_power_w": 7, "cpu_s": 1, "gpu_utilization_pct": 60, "energy_j": 200}
+    )
+    first = len(header) + 1 + len("0, 50 %, 100 W") + 1
+    source = f"files/gpu.csv:{first}-{first + len('0, 70 %, 300 W') + 1}"
+    assert reader.usage_sources(status)["gpu_utilization_pct"] == source
+
+
+def test_the_first_of_two_files_that_tell_the_same_is_believed() -> None:
+    files = (
+        LogFile(path="a", format="dcgm", columns=("GPUTL",)),
+        LogFile(path="b", format="dcgm", columns=("GPUTL", "POWER")),
+    )
+    reader = reader_of(files=files)
+    reader.feed(own("b", ["GPU 0  90  100"]))
+    reader.feed(own("a", ["GPU 0  10"]))
+    status = reader.completed(RunStatus(state=RunState.EXITED))
+    assert status.usage == {"gpu_utilization_pct": 10, "gpu_power_w": 100}
+    assert reader.usage_sources(RunStatus(state=RunState.EXITED)) == {
+        "gpu_utilization_pct": "files/a:10",
+        "gpu_power_w": "files/b:15",
+    }
+
+
+def test_a_file_with_a_log_format_counts_the_steps() -> None:
+    files = (LogFile(path="dll.json", format="dllogger"),)
+    reader = reader_of(format="key_value", samples_per_step="batch", files=files)
+    lines = [f'DLLL {{"type": "LOG", "step": {n}, "data": {{"loss": 0.5}}}}' for n in (10, 30)]
+    assert steps_and_samples(reader.feed(own("dll.json", lines))) == [(1, 0.0), (20, 640.0)]
+    (record,) = reader.feed(log_chunk(["step=99 samples=7 auc=0.5"]))
+    assert (record.steps, record.samples, record.values) == (0, 0.0, {"auc": 0.5})
+    (record,) = reader.feed(log_chunk([reported(9.0, n=3, loss=0.25)], METRICS))
+    assert (record.steps, record.samples, record.values) == (0, 0.0, {"loss": 0.25})
+
+
+def test_a_file_that_nobody_named_is_passed_over() -> None:
+    assert reader_of(format="key_value").feed(own("other.log", ["step=1"])) == []
 
 
 def test_every_way_of_cutting_gives_the_same_records() -> None:

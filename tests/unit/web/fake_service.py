@@ -364,6 +364,7 @@ class FakeService(Service):
                     name=metric,
                     t_s=second / 5,
                     value=value,
+                    source=f"rank-0.log:{second + 1}",
                 )
                 for metric, value in values.items()
                 if name in (None, metric)
@@ -385,6 +386,11 @@ class FakeService(Service):
             f"step {i:4d}  loss {0.69 - i * 0.0004:.4f}  63,912 samples/s\n" for i in range(300)
         )
         return (head + "".join(steps))[-max_bytes:]
+
+    def line(self, ref: str, number: int, at: str, attempt: int | None = None) -> str:
+        if not at.startswith("rank-"):
+            raise NotFound(f"{at!r} is no place in a log")
+        return f"the line at {at} of trial {self.trial(ref, number).number}"
 
     def plans(self, ref: str | None = None) -> list[Plan]:
         job = self.job(ref) if ref is not None else None

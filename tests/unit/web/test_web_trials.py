@@ -56,6 +56,14 @@ def test_thinning_keeps_both_ends(client: TestClient) -> None:
     assert len(thin["points"]) == 7
     assert thin["points"][0] == whole["points"][0]
     assert thin["points"][-1] == whole["points"][-1]
+    assert len(thin["sources"]) == 7
+    assert (thin["sources"][0], thin["sources"][-1]) == ("rank-0.log:1", "rank-0.log:60")
+
+
+def test_the_line_of_a_figure(client: TestClient) -> None:
+    answer = client.get(f"{TRIALS}/0/line", params={"at": "rank-0.log:12"})
+    assert answer.text == "the line at rank-0.log:12 of trial 0\n"
+    assert client.get(f"{TRIALS}/0/line", params={"at": "x"}).status_code == 404
 
 
 def test_the_tail_of_a_log_is_plain_text(client: TestClient) -> None:
