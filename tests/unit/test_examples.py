@@ -44,7 +44,7 @@ def all_fields() -> set[tuple[str, str]]:
 
 def test_there_are_examples() -> None:
     names = {file.stem for file in EXAMPLES}
-    assert {"dlrm", "own-command", "own-report", "multi-objective", "gpu"} <= names
+    assert {"dlrm", "own-command", "own-report", "multi-objective", "gpu", "lightning"} <= names
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: str(file.stem))
