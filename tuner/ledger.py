@@ -114,4 +114,5 @@ def _named(some: Sequence[Attempt], everything: Sequence[Attempt]) -> str:
         return "all launches"
     names = [f"{a.trial_number}.{a.number}" for a in some]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"{len(some)} launches ({', '.join(names[:8])}{more})"
+    noun = "launch" if len(some) == 1 else "launches"
+    return f"{len(some)} {noun} ({', '.join(names[:8])}{more})"

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from tuner.errors import NotFound
 from tuner.expression import Value
+from tuner.ledger import Ledger, ledger_of
 from tuner.model import (
     Application,
     ApplicationState,
@@ -218,6 +219,9 @@ class FakeService(Service):
         if not found:
             raise NotFound(f"there is no job {ref!r}")
         return found[-1]
+
+    def ledger(self, ref: str) -> Ledger:
+        return ledger_of(self.job(ref), self.attempts(ref), NOW)
 
     def progress(self, ref: str) -> Progress:
         self.on_look(self)

@@ -11,6 +11,7 @@ from decimal import Decimal
 from tuner import decide
 from tuner.errors import Conflict, NotFound
 from tuner.expression import Value
+from tuner.ledger import Ledger, ledger_of
 from tuner.model import (
     Application,
     ApplicationState,
@@ -285,6 +286,9 @@ class FakeService(Service):
             if ref in (job.id, job.name):
                 return job
         raise NotFound(f"There is no job {ref!r}. Remedy: `trimtab job list` names them")
+
+    def ledger(self, ref: str) -> Ledger:
+        return ledger_of(self.job(ref), self.attempts(ref), NOW)
 
     def progress(self, ref: str) -> Progress:
         job = self.job(ref)
