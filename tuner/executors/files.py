@@ -95,7 +95,13 @@ class GangFolder:
         """Every file that a rank writes, by rank, the samples of the usage, and own files."""
         found = [*self.path.glob("rank-*.log"), *self.path.glob("rank-*.metrics.jsonl")]
         found.sort(key=lambda path: (int(path.name.split(".")[0][5:]), path.name))
-        return [*found, *self.path.glob(self.usage_samples.name)]
+        return [*found, *self.path.glob(self.usage_samples.name), *self._own_streams()]
+
+    def _own_streams(self) -> list[Path]:
+        """Own files that are there. What is no plain file, a pipe say, could make a reader wait."""
+        gang = read_gang(self) if self.files.is_dir() else None
+        paths = [self.files / name for name in gang.files] if gang is not None else []
+        return [path for path in paths if path.is_file()]
 
 
 def stream_of(path: Path) -> str:

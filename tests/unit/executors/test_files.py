@@ -1,4 +1,6 @@
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,17 @@ def test_the_first_to_write_is_heard(tmp_path: Path) -> None:
 def test_a_reason_may_be_long(tmp_path: Path) -> None:
     files.write_first(tmp_path / "stop", "x" * 10_000)
     assert files.read_first(tmp_path / "stop").startswith("xxx")
+
+
+def test_own_files_are_streams_where_they_were_named(tmp_path: Path) -> None:
+    folder = GangFolder(tmp_path)
+    files.write_gang(folder, replace(make_gang("k", ("x",)), files=("gpu.csv", "none.csv", "pipe")))
+    assert folder.streams() == []
+    folder.files.mkdir()
+    os.mkfifo(folder.files / "pipe")
+    for name in ("gpu.csv", "gpu.csv.marks", "other.csv"):
+        (folder.files / name).touch()
+    assert [files.stream_of(path) for path in folder.streams()] == ["files/gpu.csv"]
 
 
 def test_streams_are_what_ranks_write_in_order(tmp_path: Path) -> None:

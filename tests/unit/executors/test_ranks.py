@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from tests.gangs import make_gang
@@ -27,6 +28,13 @@ def test_what_the_job_says_wins_over_what_is_inherited() -> None:
     assert (environ["A"], environ["B"]) == ("job", "shell")
     assert environ["OMP_WAIT_POLICY"] == "ACTIVE"
     assert environ["TRIMTAB_LAUNCH_KEY"] == "k"
+
+
+def test_the_folder_for_own_files_is_named_where_some_are_read() -> None:
+    gang = make_gang("k", ("x",))
+    assert "TRIMTAB_OUTPUT_DIR" not in rank_environ(gang, 0, FOLDER, 1, {})
+    environ = rank_environ(replace(gang, files=("gpu.csv",)), 0, FOLDER, 1, {})
+    assert environ["TRIMTAB_OUTPUT_DIR"] == "/gangs/job-0-0/files"
 
 
 def test_without_gpus_the_choice_is_not_touched() -> None:
