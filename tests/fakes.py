@@ -51,6 +51,8 @@ class FakeOutcome:
     """After that the gang runs at half speed for so long: what warming up looks like."""
     silent_after_s: float | None = None
     """From then on nothing is reported, though the gang lives."""
+    nan_after_s: float | None = None
+    """From then on the loss is no number."""
     duration_s: float | None = 60.0
     """When the gang ends by itself; None: never."""
     lost_after_s: float | None = None
@@ -270,7 +272,9 @@ def _training(gang: Gang, outcome: FakeOutcome, first_s: float, until_s: float) 
         if t_s >= until_s:
             return
         samples += steps * outcome.samples_per_step
-        loss = {"loss": 0.5 + 0.2 * math.exp(-samples / 10_000)}
+        nan_s = math.inf if outcome.nan_after_s is None else outcome.nan_after_s
+        is_odd = t_s >= first_s - outcome.startup_s + nan_s
+        loss = {"loss": math.nan if is_odd else 0.5 + 0.2 * math.exp(-samples / 10_000)}
         share = steps * outcome.samples_per_step / num_ranks
         for rank in range(num_ranks):
             yield _line(t_s, rank, steps=steps, samples=share, values=loss)

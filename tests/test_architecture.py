@@ -36,3 +36,18 @@ def test_names_say_what_things_are(path: Path) -> None:
     tree = ast.parse(path.read_text())
     named = [n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
     assert [name for name in named if vague.search(name)] == []
+
+
+WALL_CLOCK = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(?:now|utcnow)\(|\blocaltime\(")
+TIMED = [
+    *(ROOT / "tuner" / "executors").glob("*.py"),
+    *(ROOT / "tuner" / "collect").glob("*.py"),
+    *(ROOT / "tuner" / f"{name}.py" for name in ("observe", "measure", "assess", "report")),
+    ROOT / "tuner" / "controller.py",
+]
+
+
+@pytest.mark.parametrize("path", TIMED, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_duration_is_taken_from_the_clock_on_the_wall(path: Path) -> None:
+    """It may be set back at any time; the controller asks the clock that it was given."""
+    assert WALL_CLOCK.findall(path.read_text()) == []
