@@ -6,7 +6,7 @@ if its processes have to be killed; nothing is begun that is not expected to fit
 confirming pairs that can prove anything are kept aside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -82,6 +82,20 @@ def refusal(spec: JobSpec, attempts: Sequence[Attempt], placement: Placement) ->
     if _breaks(caps, used_of(spec, attempts), ending):
         return f"what is left of the budget does not even pay for {STOP_LIMIT_S:g} s of it"
     return None
+
+
+def unpriced(spec: JobSpec, gpu_names: Iterable[str]) -> str | None:
+    """Why a cap in money cannot be kept on a computer with these GPUs; None where it can be."""
+    uses_gpus = spec.resources.gpus_per_node != 0 and spec.resources.node_type is None
+    if spec.budget.usd is None or spec.prices is None or not uses_gpus:
+        return None
+    names, purchase = sorted(set(gpu_names)), spec.resources.purchase
+    if not names or any(spec.prices.gpu_hour(name, purchase) is not None for name in names):
+        return None
+    return (
+        f"budget.usd cannot be kept: the {purchase} price of {', '.join(names)} is unknown. "
+        "Remedy: add it to prices.per_gpu_hour, or set resources.gpus_per_node to 0"
+    )
 
 
 def used_of(spec: JobSpec, attempts: Sequence[Attempt]) -> Amounts:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from storage.sql import SqlStore
-from tuner import cost, decide
+from tuner import budget, cost, decide
 from tuner.controller import Controller
-from tuner.errors import Conflict, NotFound
+from tuner.errors import Conflict, NotFound, UserError
 from tuner.executors import EXECUTORS
 from tuner.executors.host import LocalHost
 from tuner.interfaces import Clock, Store
@@ -72,6 +72,9 @@ class Service:
     def create_job(self, spec: JobSpec, *, actor: str) -> Job:
         """A new job. Relative paths that are left (a job file's have been resolved by its own
         folder) are taken from the home folder."""
+        unpriced = budget.unpriced(spec, self._host.gpu_names().values())
+        if unpriced is not None:
+            raise UserError(unpriced)
         now = self._clock.now()
         milliseconds = int(now.timestamp() * 1000)
         job = Job(

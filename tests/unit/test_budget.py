@@ -14,10 +14,25 @@ from tests.unit.test_controller import STEP_S, World, batch_of, by_batch
 from tuner import budget
 from tuner.executors import supervisor
 from tuner.gang import Gang
-from tuner.model import Attempt, AttemptState, FailureKind, JobState, Placement, Spend, Wish
+from tuner.model import (
+    Attempt,
+    AttemptState,
+    FailureKind,
+    JobState,
+    Placement,
+    Spend,
+    TrialState,
+    Wish,
+)
 
 CORE = {"as_of": "2026-11-01", "per_core_hour": {"on_demand": 3.6}}
 """Both cores of the fake computer cost 0.002 dollars a second."""
+
+
+BATCHES: dict[str, Any] = {
+    "space": {"params": {"global_batch_size": {"kind": "choice", "options": [256, 2048, 512]}}},
+    "workload": {"command": ["train", "--batch=${global_batch_size}"], "launch": "per_rank"},
+}
 
 
 def spent(world: World) -> Decimal:
@@ -91,8 +106,7 @@ def test_as_many_pairs_as_fit_are_run() -> None:
         budget={"trials": 2, "usd": "0.5"},
         prices=CORE,
         apply={"pairs": 6},
-        space={"params": {"global_batch_size": {"options": [256, 2048]}}},
-        workload={"command": ["train", "--batch=${global_batch_size}"], "launch": "per_rank"},
+        **BATCHES,
     )
     world.run(steps=4000)
     assert 3 <= pairs_of(world) < 6
@@ -100,22 +114,25 @@ def test_as_many_pairs_as_fit_are_run() -> None:
 
 
 def test_pairs_that_could_prove_nothing_are_not_begun() -> None:
-    world = World(slow_winner, budget={"trials": 12, "usd": "0.12"}, prices=CORE)
+    def outcome(gang: Gang) -> FakeOutcome:  # the winner takes longer than the default promised
+        return replace(slow_winner(gang), startup_s=60.0 if batch_of(gang) == 2048 else 15.0)
+
+    world = World(outcome, budget={"trials": 2, "usd": "0.36"}, prices=CORE, **BATCHES)
     world.run(steps=4000)
+    assert world.trials[1].measurement is not None
     assert not any(a.purpose == "confirm" for a in world.store.attempts("job_1"))
-    assert spent(world) <= Decimal("0.12")
+    assert spent(world) < Decimal("0.2"), "one pair would have fitted"
 
 
 def test_measuring_ends_where_confirming_begins() -> None:
     def outcome(gang: Gang) -> FakeOutcome:
-        if batch_of(gang) == 1024 and gang.launch_key.endswith("-0"):
-            return restless(gang)
-        return by_batch(gang)
+        return hangs(gang) if batch_of(gang) == 512 else by_batch(gang)
 
-    world = World(outcome, budget={"trials": 12, "usd": "0.12"}, prices=CORE)
+    world = World(outcome, budget={"trials": 3, "usd": "0.2"}, prices=CORE, **BATCHES)
     world.run(steps=4000)
+    assert world.trials[2].state is TrialState.CANCELLED, "cut short, so nothing is known of it"
     assert pairs_of(world) >= 3
-    assert spent(world) <= Decimal("0.12")
+    assert spent(world) <= Decimal("0.2")
 
 
 def test_neither_a_pause_nor_a_stopped_controller_uses_minutes() -> None:
@@ -147,6 +164,19 @@ def test_what_has_no_price_is_not_launched_under_a_cap_in_money(
     assert world.executor.launched == []
     assert world.job.state is JobState.FAILED
     assert "on_demand price of its GPUs (H100) is unknown" in world.job.message
+
+
+def test_a_computer_whose_gpus_have_no_price_is_named_before_anything_starts() -> None:
+    job = spec(budget={"usd": 1}, prices=CORE)
+    assert budget.unpriced(job, []) is None
+    said = budget.unpriced(job, ["H100", "H100"])
+    assert said is not None
+    assert "on_demand price of H100 is unknown. Remedy: add it to prices.per_gpu_hour" in said
+    priced = {**CORE, "per_gpu_hour": {"H100": {"on_demand": 3}}}
+    assert budget.unpriced(spec(budget={"usd": 1}, prices=priced), ["H100"]) is None
+    assert budget.unpriced(spec(prices=CORE), ["H100"]) is None, "without a cap it is unknown"
+    cpu_only = spec(budget={"usd": 1}, prices=CORE, resources={"gpus_per_node": 0})
+    assert budget.unpriced(cpu_only, ["H100"]) is None
 
 
 def test_a_cap_that_pays_for_nothing_says_so() -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from tests.unit.builders import NOON, attempt, failure, job
 from tuner.ledger import ledger_of
@@ -11,7 +12,7 @@ from tuner.model import Attempt, AttemptState, FailureKind, Spend
 PRICES = {"as_of": "2026-11-01", "per_core_hour": {"on_demand": 3.6}}
 
 
-def spent(number: int, usd: str | None, **changes: object) -> Attempt:
+def spent(number: int, usd: str | None, **changes: Any) -> Attempt:
     money = None if usd is None else Decimal(usd)
     return attempt(number, spend=Spend(wall_s=10, core_s=10, usd=money, energy_j=36), **changes)
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,11 +117,20 @@ def _dry_run(spec: JobSpec) -> list[str]:
         ("Job", spec.name),
         ("Space", _space_size(spec)),
         ("Budget", f"{spec.budget.trials} trials, then {spec.apply.pairs} confirming pairs"),
+        ("Prices", _prices(spec)),
         ("Default", text.params(default)),
         ("Command", report.shell_words(command)),
         ("Started", report.shape(command)),
     ]
     return output.aligned(output.Table(columns=("", ""), rows=rows))
+
+
+def _prices(spec: JobSpec) -> str:
+    from tuner import pricefile
+
+    if spec.prices is None:
+        return "none: costs will be unknown"
+    return f"of {spec.prices.as_of}, {pricefile.age(spec.prices, datetime.now(UTC).date())}"
 
 
 def _space_size(spec: JobSpec) -> str:
