@@ -4,9 +4,10 @@
 
 One DLRM on two ranks with a loader each. Its supervisor samples for a second, and does not for
 the next, in coin-tossed order, so that whatever else the computer does meets both alike. Shown are
-the supervisor's CPU time over wall time in both kinds of seconds, and how the throughput of
-neighbouring seconds differs, with its 95 % interval: a busy computer makes it wide, and the CPU
-time is then what tells.
+the supervisor's CPU time over wall time in both kinds of seconds, and how neighbouring seconds
+differ in throughput, with the 95 % interval. Another load on the computer makes that wide; then the
+two ways in which sampling costs tell more: the CPU time that it takes from the trial, and the
+difference in samples per CPU second, which shows how much it disturbs the rest.
 """
 
 import argparse
@@ -37,8 +38,6 @@ from tuner.stats import half_width
 RANKS = 2
 OPTIONS = ("--global-batch-size=256", "--threads-per-rank=1", "--loader-workers=1")
 BLOCK_S = 1.0
-EDGE_S = 0.1
-"""Left out where sampling begins or ends."""
 WARM_UP_S = 2.0
 START_LIMIT_S = 60.0
 POLL_S = 0.1
@@ -47,19 +46,20 @@ BLOCKS = "blocks.jsonl"
 
 
 class Block(NamedTuple):
-    """A stretch of a run, and the CPU time that its supervisor took meanwhile."""
+    """A stretch of a run, and the CPU time that its supervisor and the gang took meanwhile."""
 
     start_s: float
     end_s: float
     samples: bool
     cpu_s: float
+    gang_cpu_s: float
 
 
 class Alternating(supervisor.Supervision):
     """Supervises as ever, but samples in every other block only, and notes what each cost."""
 
     _ends_s = 0.0
-    _begun = (0.0, 0.0)
+    _begun = (0.0, 0.0, 0.0)
     _samples_now = True
     _second_of_pair = False
 
@@ -72,16 +72,17 @@ class Alternating(supervisor.Supervision):
         super()._turn(gpus)
 
     def _change(self, now_s: float) -> None:
-        cpu_s = time.process_time()
-        start_s, start_cpu_s = self._begun
-        block = Block(start_s, now_s, self._samples_now, cpu_s - start_cpu_s)
+        ticks = sum(member.cpu_ticks for member in self._members())
+        now = (now_s, time.process_time(), ticks / os.sysconf("SC_CLK_TCK"))
+        start_s, cpu_s, gang_cpu_s = self._begun
+        block = Block(start_s, now_s, self._samples_now, now[1] - cpu_s, now[2] - gang_cpu_s)
         if start_s:
             with open(self._folder.path / BLOCKS, "a", encoding="utf-8") as file:
                 print(json.dumps(block), file=file)
         tossed = random.random() < 0.5
         self._samples_now = not self._samples_now if self._second_of_pair else tossed
         self._second_of_pair = not self._second_of_pair
-        self._begun, self._ends_s = (now_s, cpu_s), now_s + BLOCK_S
+        self._begun, self._ends_s = now, now_s + BLOCK_S
         self._sample_due_s = self._snapshot_due_s = 0.0
 
 
@@ -140,17 +141,22 @@ def steps(folder: GangFolder, rank: int) -> list[tuple[float, float]]:
 
 
 def rate_over(done: Sequence[tuple[float, float]], start_s: float, end_s: float) -> float:
-    """Samples a second between the last steps that ended before two moments."""
-    first, last = (bisect_right(done, (t_s, math.inf)) - 1 for t_s in (start_s, end_s))
-    if first < 0 or last <= first:
+    """Samples a second between two moments, within a step in proportion; 0 outside of the steps."""
+    if start_s <= done[0][0] or end_s >= done[-1][0]:
         return 0.0
-    return (done[last][1] - done[first][1]) / (done[last][0] - done[first][0])
+    return (samples_by(done, end_s) - samples_by(done, start_s)) / (end_s - start_s)
+
+
+def samples_by(done: Sequence[tuple[float, float]], t_s: float) -> float:
+    after = bisect_right(done, (t_s, math.inf))
+    (before_s, before), (after_s, total) = done[after - 1 : after + 1]
+    return before + (total - before) * (t_s - before_s) / (after_s - before_s)
 
 
 def change_pct(
     pairs: Sequence[tuple[Block, Block]], rate: Callable[[Block], float]
 ) -> tuple[float, float]:
-    """How much lower the throughput is with sampling, and half the width of its interval."""
+    """How much lower a rate is with sampling, and half the width of the interval."""
     logs = []
     for pair in pairs:
         with_it, without = sorted(pair, key=lambda block: not block.samples)
@@ -178,9 +184,15 @@ def summary(folder: GangFolder) -> dict[str, float]:
         wall_s = sum(block.end_s - block.start_s for block in chosen)
         return 100 * sum(block.cpu_s for block in chosen) / max(wall_s, BLOCK_S)
 
-    lost, half = change_pct(
-        pairs, lambda block: rate_over(done, block.start_s + EDGE_S, block.end_s)
-    )
+    def rate(block: Block) -> float:
+        return rate_over(done, block.start_s, block.end_s)
+
+    def rate_per_cpu(block: Block) -> float:
+        taken_s = block.gang_cpu_s / (block.end_s - block.start_s)
+        return rate(block) / taken_s if taken_s > 0 else 0.0
+
+    lost, half = change_pct(pairs, rate)
+    disturbed, disturbed_half = change_pct(pairs, rate_per_cpu)
     cores = len(os.sched_getaffinity(0))
     return {
         "pairs": len(pairs),
@@ -191,7 +203,9 @@ def summary(folder: GangFolder) -> dict[str, float]:
         ),
         "throughput_loss_pct": round(lost, 2),
         "throughput_loss_half_width_pct": round(half, 2),
-        "samples_per_s": round(RANKS * rate_over(done, steady_s, done[-1][0]), 1),
+        "loss_per_cpu_s_pct": round(disturbed, 2),
+        "loss_per_cpu_s_half_width_pct": round(disturbed_half, 2),
+        "samples_per_s": round(RANKS * rate_over(done, steady_s, done[-2][0]), 1),
     }
 
 
