@@ -155,6 +155,27 @@ BAD_FIELDS = [
         "`--b=${b}`",
     ),
     (with_log("{format: deepsped}"), "workload.log.format", 2, "no log format", "`deepspeed`?"),
+    (
+        with_log("{files: [{path: gpu.csv, format: nvidia-smi}]}"),
+        "workload.log.files.0.format",
+        2,
+        "no file format",
+        "`nvidia_smi`?",
+    ),
+    (
+        with_log("{files: [{path: ../gpu.csv, format: dcgm}]}"),
+        "workload.log.files.0.path",
+        2,
+        "../gpu.csv",
+        "use a plain file name",
+    ),
+    (
+        with_log("{files: [{path: a, format: dcgm}, {path: a, format: sacct}]}"),
+        "workload.log.files",
+        2,
+        "a name of its own",
+        "beside what the job prints",
+    ),
     (with_log("{patterns: ['(']}"), "workload.log.patterns.0", 2, "regular", "backslash"),
     (with_log("{patterns: ['x']}"), "workload.log.patterns.0", 2, "named group", "?P<step>"),
     (

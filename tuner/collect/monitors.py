@@ -173,7 +173,7 @@ def _exported(line: str) -> list[GpuReading]:
 def _dcgm(gpu: str, field: str, cell: str) -> GpuReading | None:
     column, value = _DCGM.get(field), number(cell)
     # DCGM writes what it does not know as a blank, a number from 2**47 on.
-    if column is None or value is None or value >= 2**47:
+    if column is None or value is None or not 0 <= value < 2**47:
         return None
     if column is _THROTTLED:
         return GpuReading(gpu, column.name, float(bool(int(value) & HELD_BACK)))

@@ -317,12 +317,14 @@ def test_the_first_of_two_files_that_tell_the_same_is_believed() -> None:
     }
 
 
-def test_a_file_with_a_log_format_counts_the_steps() -> None:
+@pytest.mark.parametrize("format_", ["key_value", "report", "auto"])
+def test_a_file_with_a_log_format_counts_the_steps(format_: str) -> None:
     files = (LogFile(path="dll.json", format="dllogger"),)
-    reader = reader_of(format="key_value", samples_per_step="batch", files=files)
+    patterns = (r"auc=(?P<auc>\S+) at (?P<step>\d+)",)
+    reader = reader_of(format=format_, samples_per_step="batch", files=files, patterns=patterns)
     lines = [f'DLLL {{"type": "LOG", "step": {n}, "data": {{"loss": 0.5}}}}' for n in (10, 30)]
     assert steps_and_samples(reader.feed(own("dll.json", lines))) == [(1, 0.0), (20, 640.0)]
-    (record,) = reader.feed(log_chunk(["step=99 samples=7 auc=0.5"]))
+    (record,) = reader.feed(log_chunk(["auc=0.5 at 99"]))
     assert (record.steps, record.samples, record.values) == (0, 0.0, {"auc": 0.5})
     (record,) = reader.feed(log_chunk([reported(9.0, n=3, loss=0.25)], METRICS))
     assert (record.steps, record.samples, record.values) == (0, 0.0, {"loss": 0.25})

@@ -135,6 +135,24 @@ def test_scrapes_of_the_exporter_are_read_one_after_another() -> None:
     )
 
 
+@pytest.mark.parametrize("blank", [2**63 - 16, 2.0**47, "nan", "N/A"])
+def test_what_the_exporter_does_not_know_is_absent(blank: object) -> None:
+    assert told("dcgm", [exported("DEV_FB_USED", blank)]).usage() == {}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ('UUID="GPU-a"', 'UUID="GPU-b"'),
+        ('gpu="0",Hostname="a"', 'gpu="0",Hostname="b"'),
+        ('gpu="0",UUID="GPU-a",GPU_I_ID="1"', 'gpu="0",UUID="GPU-a",GPU_I_ID="2"'),
+    ],
+)
+def test_gpus_are_told_apart(labels: tuple[str, str]) -> None:
+    lines = [f"DCGM_FI_DEV_POWER_USAGE{{{label}}} 100" for label in labels]
+    assert told("dcgm", lines).usage() == {"gpu_power_w": 200}
+
+
 SACCT = (
     "JobID|JobName|State|ExitCode|Elapsed|TotalCPU|MaxRSS|NTasks|ConsumedEnergyRaw|AllocTRES",
     "42|train|COMPLETED|0:0|00:01:40|05:00.500|||9000|billing=4,cpu=4,energy=9000,gres/gpu=1,mem=8G",
