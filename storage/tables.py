@@ -86,6 +86,7 @@ attempts = Table(
     Column("measurement", Nested(Measurement)),
     Column("failure", Nested(Failure)),
     Column("spend", Nested(Spend), nullable=False),
+    Column("fingerprint", Nested(dict[str, str]), nullable=False, server_default="{}"),
     ForeignKeyConstraint(["job_id", "trial_number"], ["trials.job_id", "trials.number"]),
 )
 
@@ -132,6 +133,7 @@ plans = Table(
     Column("payback_s", Double),
     Column("explanation", Nested(tuple[str, ...]), nullable=False),
     Column("created_at", Utc, nullable=False),
+    Column("fingerprint", Nested(dict[str, str]), nullable=False, server_default="{}"),
 )
 
 applications = Table(

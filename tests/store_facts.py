@@ -154,6 +154,7 @@ def attempt(number: int = 0, trial_number: int = 0, job_id: str = "job-1") -> At
         measurement=MEASUREMENT,
         failure=FAILURE,
         spend=SPEND,
+        fingerprint={"torch": "2.13.0", "workload": "0123456789abcdef (contents of 2 files)"},
     )
 
 
@@ -201,6 +202,7 @@ def plan(plan_id: str = "plan-1", job_id: str = "job-1") -> Plan:
         payback_s=3600.0,
         explanation=("It is 12.5 % faster.", "Six pairs agree."),
         created_at=at(5),
+        fingerprint={"torch": "2.13.0"},
     )
 
 

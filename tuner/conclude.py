@@ -68,10 +68,25 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
         payback_s=_payback_s(payback, verdict),
         explanation=(),
         created_at=now,
+        fingerprint=chosen.measurement.fingerprint,
     )
     left_out = _left_out(evidence, plan)
     explained = _explained(plan, spec)
     return replace(explained, explanation=(*explained.explanation, *left_out))
+
+
+def why_no_plan(trials: Sequence[Trial]) -> str:
+    """Why no trial is worth a plan, and where to look."""
+    failed = [t for t in trials if t.failure is not None]
+    if failed and failed[0].failure is not None:
+        first, failure = failed[0].number, failed[0].failure
+        return (
+            f"nothing to recommend: trial {first} failed ({failure.kind}: {failure.cause}); "
+            f"see `trimtab trial list` and `trimtab trial get {first}`"
+        )
+    if any(t.measurement is not None for t in trials):
+        return "no configuration kept the limits: see `trimtab trial list`"
+    return "the budget of time or money was used up before anything was measured"
 
 
 def _left_out(evidence: Evidence, plan: Plan) -> list[str]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from tuner import budget, conclude, cost, decide
+from tuner import budget, conclude, cost, decide, fingerprint
 from tuner.errors import ExecutorError, TrimtabError
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
@@ -118,7 +118,7 @@ class Controller:
         if cut or status.reason == "cancelled":
             measurement, failure = None, None
         if measurement is not None:
-            measurement = replace(measurement, fingerprint=dict(self._host.fingerprint()))
+            measurement = replace(measurement, fingerprint=watch.attempt.fingerprint)
         attempt = replace(
             watch.attempt,
             state=_attempt_state(measurement, failure),
@@ -235,15 +235,11 @@ class Controller:
         if pair is None and refusal is not None:
             self._refuse(now, trial, refusal, "raise the budget, or complete the price book")
             return True
-        attempt = Attempt(
-            job_id=trial.job_id,
-            trial_number=number,
-            number=sum(a.trial_number == number for a in now.attempts),
-            purpose="measure" if pair is None else "confirm",
-            pair=pair,
-            placement=placement,
-            created_at=self._clock.now(),
-        )
+        here = dict(self._host.fingerprint(spec))
+        changes = fingerprint.difference(fingerprint.of_job(now.attempts), here)
+        if changes:
+            return self._end_changed(now, changes)
+        attempt = now.new_attempt(number, pair, placement, here, self._clock.now())
         facts: list[Fact] = [attempt]
         if pair is None:
             facts.append(replace(trial, state=TrialState.RUNNING))
@@ -255,6 +251,12 @@ class Controller:
         self._save(now, *facts)
         self._start(now, attempt)
         return True
+
+    def _end_changed(self, now: Snapshot, changes: Sequence[str]) -> bool:
+        """Figures from before and after a change are not compared: the job ends with what runs."""
+        if not now.live:
+            self._end(now, JobState.FAILED, fingerprint.broken_off(changes))
+        return False
 
     def _start(self, now: Snapshot, attempt: Attempt) -> None:
         """Asks the executor for an intended attempt; safe to repeat."""
@@ -324,9 +326,11 @@ class Controller:
         )
         plan = conclude.make_plan(evidence, self._clock.now())
         if plan is None:
-            self._end(now, JobState.FAILED, _why_no_plan(now.trials))
+            self._end(now, JobState.FAILED, conclude.why_no_plan(now.trials))
             return
-        application, why_not = request_by_policy(now.job, plan, self._clock.now())
+        here = self._host.fingerprint(now.job.spec)
+        changes = fingerprint.difference(plan.fingerprint, here)
+        application, why_not = request_by_policy(now.job, plan, self._clock.now(), changes)
         facts: list[Plan | Application] = [plan]
         if application is not None:
             facts.append(application)
@@ -377,19 +381,6 @@ class Controller:
             )
         self._store.save(*written, epoch=self._epoch)
         now.put(*facts)
-
-
-def _why_no_plan(trials: Sequence[Trial]) -> str:
-    failed = [t for t in trials if t.failure is not None]
-    if failed and failed[0].failure is not None:
-        first, failure = failed[0].number, failed[0].failure
-        return (
-            f"nothing to recommend: trial {first} failed ({failure.kind}: {failure.cause}); "
-            f"see `trimtab trial list` and `trimtab trial get {first}`"
-        )
-    if any(t.measurement is not None for t in trials):
-        return "no configuration kept the limits: see `trimtab trial list`"
-    return "the budget of time or money was used up before anything was measured"
 
 
 def _attempt_state(measurement: Measurement | None, failure: Failure | None) -> AttemptState:

@@ -17,6 +17,7 @@ from tuner.model import (
     Trial,
     Wish,
 )
+from tuner.spec import JobSpec
 
 Fact = Job | Trial | Attempt | MetricPoint | Plan | Application | AuditEvent
 
@@ -177,6 +178,7 @@ class Host(Protocol):
         """The name of each GPU, as the driver gives it: what its price goes by."""
         ...
 
-    def fingerprint(self) -> Mapping[str, str]:
-        """What must be equal for two measurements to be comparable."""
+    def fingerprint(self, spec: JobSpec) -> Mapping[str, str]:
+        """What must be equal for two measurements of a job to be comparable, code and data
+        included (`tuner.fingerprint`)."""
         ...

@@ -118,7 +118,7 @@ class Measurement:
     sources: dict[str, str] = field(default_factory=dict)
     """Metric -> the lines it was read from, as in a `MetricPoint`; streams apart by a blank."""
     fingerprint: dict[str, str] = field(default_factory=dict)
-    """What it was measured on: processor, cores, memory, kernel, Python, torch, GPUs."""
+    """What it was measured on: machine, processor, GPUs, driver, torch, code and data of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +219,8 @@ class Attempt:
     measurement: Measurement | None = None
     failure: Failure | None = None
     spend: Spend = field(default_factory=Spend)
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    """What it was launched on; see `tuner.fingerprint`."""
 
     @property
     def launch_key(self) -> str:
@@ -288,6 +290,8 @@ class Plan:
     explanation: tuple[str, ...]
     """Plain sentences, the answer first."""
     created_at: datetime
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    """What its evidence was measured on; see `tuner.fingerprint`."""
 
     @property
     def hash(self) -> str:

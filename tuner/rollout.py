@@ -7,7 +7,7 @@ The state before each act is committed first, and acts are idempotent, so that a
 point converges to exactly one plan, the old or the new.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,14 +26,19 @@ _OPEN = (
 )
 
 
-def request_by_policy(job: Job, plan: Plan, now: datetime) -> tuple[Application | None, str | None]:
+def request_by_policy(
+    job: Job, plan: Plan, now: datetime, changes: Sequence[str] = ()
+) -> tuple[Application | None, str | None]:
     """The application that a job's policy asks for, or why it asks for none.
 
-    Both are None where there is nothing to say (no better plan, or the policy only recommends).
+    `changes` are those of conditions since the plan was measured. Both answers are None where there
+    is nothing to say (no better plan, or the policy only recommends).
     """
     policy = job.spec.apply
     if plan.verdict != "better" or policy.mode in ("off", "recommend") or policy.target is None:
         return None, None
+    if changes:
+        return None, f"It waits for `trimtab apply --stale`: {'; '.join(changes)} meanwhile."
     if plan.quality_ok is False:
         return None, "It is not applied: the quality figure is outside the allowed loss."
     if plan.learning_changes and policy.learning_changes == "forbid":

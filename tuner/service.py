@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from storage.sql import SqlStore
-from tuner import budget, cost, decide
+from tuner import budget, cost, decide, fingerprint
 from tuner.controller import Controller
 from tuner.errors import Conflict, NotFound, UserError
 from tuner.executors import EXECUTORS
@@ -213,10 +213,23 @@ class Service:
     def _job_name(self, job_id: str) -> str:
         return self._store.job(job_id).name
 
-    def apply(self, plan_ref: str, *, actor: str) -> Application:
-        """Asks for a plan to be put on its job's target."""
+    def changes(self, plan_ref: str) -> tuple[str, ...]:
+        """What has changed since a plan was measured, in words; empty where its evidence holds."""
+        plan = self.plan(plan_ref)
+        here = self._host.fingerprint(self._store.job(plan.job_id).spec)
+        return fingerprint.difference(plan.fingerprint, here)
+
+    def apply(self, plan_ref: str, *, actor: str, stale: bool = False) -> Application:
+        """Asks for a plan to be put on its job's target; one that was measured under other
+        conditions only where `stale` says so."""
         plan = self.plan(plan_ref)
         job = self._store.job(plan.job_id)
+        changes = () if stale else self.changes(plan.id)
+        if changes:
+            raise Conflict(
+                f"plan {plan.id} was measured under other conditions: {'; '.join(changes)}. "
+                "Remedy: tune again, or apply it all the same as stale (`--stale`)"
+            )
         if job.spec.apply.target is None:
             raise Conflict(
                 f"job {job.name} has no target; add `apply: {{target: {{path: plan.json}}}}`"

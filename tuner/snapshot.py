@@ -1,9 +1,10 @@
 """A job as the controller sees it during one step."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from tuner.interfaces import Fact
-from tuner.model import Attempt, Job, Trial
+from tuner.model import Attempt, Job, Placement, Trial
 
 
 @dataclass(slots=True)
@@ -31,3 +32,23 @@ class Snapshot:
     @property
     def live(self) -> list[Attempt]:
         return [a for a in self.attempts if not a.state.is_finished]
+
+    def new_attempt(
+        self,
+        trial_number: int,
+        pair: int | None,
+        placement: Placement,
+        fingerprint: dict[str, str],
+        now: datetime,
+    ) -> Attempt:
+        """The next launch of a trial; `pair` None is its own measurement."""
+        return Attempt(
+            job_id=self.job.id,
+            trial_number=trial_number,
+            number=sum(a.trial_number == trial_number for a in self.attempts),
+            purpose="measure" if pair is None else "confirm",
+            pair=pair,
+            placement=placement,
+            created_at=now,
+            fingerprint=fingerprint,
+        )

@@ -84,6 +84,9 @@ class Workload:
     commands `once`, unless this says otherwise."""
     nproc_per_node: int = 1
     """Ranks on each node, where the space has no parameter of that name."""
+    data: tuple[str, ...] = ()
+    """Files and folders that the job reads, from `working_dir`, or `package://NAME/PATH` within an
+    installed Python package. Figures taken with other contents are not compared."""
     log: LogSource = field(default_factory=LogSource)
 
     def __post_init__(self) -> None:

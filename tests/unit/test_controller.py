@@ -41,7 +41,7 @@ class FakeHost:
     def gpu_names(self) -> dict[int, str]:
         return {}
 
-    def fingerprint(self) -> dict[str, str]:
+    def fingerprint(self, spec: JobSpec) -> dict[str, str]:
         return {"cpu": "fake"}
 
 

@@ -128,14 +128,21 @@ def _diff_cells(row: dict[str, object], there: dict[str, Value] | None) -> list[
     return dashed
 
 
-def apply(ref: PlanRef, yes: YesOption = False, timeout: SettleOption = 120) -> None:
+def apply(
+    ref: PlanRef,
+    yes: YesOption = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Although conditions changed since it was measured.")
+    ] = False,
+    timeout: SettleOption = 120,
+) -> None:
     """Put a plan on its target."""
     with session.open_service() as service:
         plan = service.plan(ref)
         target = service.job(plan.job_id).spec.apply.target
         where = target.path if target is not None else "its target"
         session.confirm(f"Apply {plan.id} ({plan.verdict}, {_gain(plan)}) to {where}?", yes=yes)
-        application = service.apply(plan.id, actor=session.actor())
+        application = service.apply(plan.id, actor=session.actor(), stale=stale)
         _finish(watch.settle(service, application, timeout))
 
 

@@ -1,12 +1,20 @@
 """What this computer has, and how to tell it from another one."""
 
+import hashlib
 import os
 import platform
+import shutil
+import socket
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
+
+from tuner.executors import contents
+from tuner.launch import launch_command
+from tuner.spec import JobSpec
 
 
 class Gpu(NamedTuple):
@@ -32,23 +40,71 @@ class LocalHost:
         """Their names, as the driver gives them."""
         return {gpu.number: gpu.name for gpu in _gpus()[0] if gpu.number in self.gpus()}
 
-    def fingerprint(self) -> dict[str, str]:
-        """What a measurement depends on; two hosts that differ here are not to be compared."""
-        found = {
-            "cpu": _first("/proc/cpuinfo", "model name") or platform.machine(),
+    def fingerprint(self, spec: JobSpec) -> dict[str, str]:
+        """What measurements of a job depend on; those that differ here are not to be compared."""
+        command = launch_command(spec, spec.space.default())
+        found: dict[str, str | None] = {
+            **_machine(),
             "cores": str(len(self.cores())),
-            "memory_gib": str(round(int(_first("/proc/meminfo", "MemTotal").split()[0]) / 2**20)),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
+            **_gpu_words(),
+            **_software(command.argv[0]),
+            "trimtab": _version("trimtab"),
+            "workload": contents.workload_hash(spec),
+            "data": contents.data_hash(spec),
+            "git": contents.git_commit(spec),
         }
-        with suppress(PackageNotFoundError):
-            found["torch"] = version("torch")
-        gpus, driver = _gpus()
-        if gpus:
-            chosen = visible(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
-            found["gpus"] = ", ".join(gpu.name for gpu in gpus if gpu.number in chosen)
-            found["gpu_driver"] = driver
-        return found
+        return {name: value for name, value in found.items() if value}
+
+
+def _machine() -> dict[str, str | None]:
+    frequency = "/sys/devices/system/cpu"
+    named = _text("/etc/machine-id") or socket.gethostname()
+    no_turbo = _text(f"{frequency}/intel_pstate/no_turbo")
+    boost = _text(f"{frequency}/cpufreq/boost") or {"0": "1", "1": "0"}.get(no_turbo or "")
+    return {
+        "machine": hashlib.sha256(named.encode()).hexdigest()[:12],
+        "cpu": _first("/proc/cpuinfo", "model name") or platform.machine(),
+        "cpu_governor": _text(f"{frequency}/cpu0/cpufreq/scaling_governor"),
+        "cpu_boost": boost,
+        "memory_gib": str(round(int(_first("/proc/meminfo", "MemTotal").split()[0]) / 2**20)),
+        "kernel": platform.release(),
+    }
+
+
+def _gpu_words() -> dict[str, str | None]:
+    """GPUs of one name are alike, so their serial numbers do not matter."""
+    gpus, driver = _gpus()
+    if not gpus:
+        return {}
+    chosen = visible(gpus, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    names = ", ".join(gpu.name for gpu in gpus if gpu.number in chosen)
+    return {"gpus": names, "gpu_driver": driver}
+
+
+def _software(program: str) -> dict[str, str | None]:
+    """Versions of Python and torch where a program (`python`, `torchrun`) is installed."""
+    if program == sys.executable:
+        return {"python": platform.python_version(), "torch": _version("torch")}
+    place = shutil.which(program)
+    found: dict[str, str | None] = {}
+    for library in sorted(Path(place).parent.parent.glob("lib/python3*")) if place else ():
+        for info in library.glob("*-packages/torch-*.dist-info"):
+            found["python"] = library.name.removeprefix("python")
+            found["torch"] = info.name.removeprefix("torch-").removesuffix(".dist-info")
+    return found
+
+
+def _version(package: str) -> str | None:
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return None
+
+
+def _text(path: str) -> str | None:
+    """What a small file says; None where it is not there, or says nothing."""
+    with suppress(OSError):
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    return None
 
 
 def visible(gpus: Sequence[Gpu], wanted: str | None) -> tuple[int, ...]:

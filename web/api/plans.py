@@ -36,8 +36,15 @@ def plans_get(service: Opened, plan: str) -> PlanView:
     status_code=202,
     responses=documented(403, 404, 409, 415),
 )
-def plans_apply(service: Opened, plan: str, response: Response) -> Application:
+def plans_apply(
+    service: Opened,
+    plan: str,
+    response: Response,
+    stale: Annotated[
+        bool, Query(description="Although conditions changed since it was measured.")
+    ] = False,
+) -> Application:
     """Asks for a plan to be put on its target; the application shows how it went."""
-    application = service.apply(plan, actor=ACTOR)
+    application = service.apply(plan, actor=ACTOR, stale=stale)
     response.headers["Location"] = f"/api/v1/applications/{application.id}"
     return application

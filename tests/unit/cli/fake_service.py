@@ -302,7 +302,7 @@ class FakeService(Service):
             raise NotFound(f"there is no plan {ref!r}")
         return found[-1]
 
-    def apply(self, plan_ref: str, *, actor: str) -> Application:
+    def apply(self, plan_ref: str, *, actor: str, stale: bool = False) -> Application:
         self.all_applications.append(make_application(ApplicationState.REQUESTED))
         self.wishes.append(("apply", plan_ref, actor))
         return self.all_applications[-1]

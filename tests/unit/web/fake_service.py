@@ -406,7 +406,7 @@ class FakeService(Service):
                 return plan
         raise NotFound(f"There is no plan {ref!r}")
 
-    def apply(self, plan_ref: str, *, actor: str) -> Application:
+    def apply(self, plan_ref: str, *, actor: str, stale: bool = False) -> Application:
         plan = self.plan(plan_ref)
         application = Application(
             id=f"application-{len(self.tried):04d}",

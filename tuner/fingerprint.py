@@ -1,0 +1,51 @@
+"""What a measurement depends on beside its configuration, and how two of that differ. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from tuner.model import Attempt
+
+Fingerprint = Mapping[str, str]
+
+INFORMATIVE = frozenset({"git"})
+"""Told, but no reason not to compare: the hash of the code says whether it matters."""
+
+_WORDS = {
+    "workload": "code of the job",
+    "data": "data of the job",
+    "cpu": "processor",
+    "memory_gib": "memory in GiB",
+    "gpus": "GPUs",
+    "gpu_driver": "GPU driver",
+    "cuda": "CUDA",
+    "cpu_governor": "CPU governor",
+    "cpu_boost": "CPU boost",
+}
+
+
+def difference(before: Fingerprint, after: Fingerprint) -> tuple[str, ...]:
+    """What keeps figures from being compared, in words: `torch 2.13.0 → 2.14.0`.
+
+    Empty where nothing does, and where one of the two was not taken at all.
+    """
+    if not before or not after:
+        return ()
+    names = [name for name in dict.fromkeys([*before, *after]) if name not in INFORMATIVE]
+    return tuple(
+        f"{_WORDS.get(name, name)} {before.get(name, 'unknown')} → {after.get(name, 'unknown')}"
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def of_job(attempts: Sequence[Attempt]) -> Fingerprint:
+    """That of the first launch of a job, which all later ones must share; empty before it."""
+    taken = [a for a in attempts if a.fingerprint]
+    return min(taken, key=lambda a: a.created_at).fingerprint if taken else {}
+
+
+def broken_off(changes: Sequence[str]) -> str:
+    """Why a job cannot go on after a change, and what to do."""
+    return (
+        f"conditions changed during the search ({'; '.join(changes)}): figures from before and "
+        "after cannot be compared. Remedy: create the job again"
+    )
