@@ -1,6 +1,6 @@
 """What sampling costs a trial: a real one, watched in turn with sampling and without.
 
-    python benchmarks/sampling_cost.py [--seconds 20] [--json]
+    python benchmarks/sampling_cost.py [--seconds 15] [--json]
 
 One DLRM on two ranks with a loader each. Its supervisor samples for a second, and does not for
 the next, in coin-tossed order, so that whatever else the computer does meets both alike. Shown are
@@ -213,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=20.0, help="of measuring")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of measuring")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
