@@ -1,0 +1,46 @@
+"""Cost and energy of a sample and of a request, as metrics with their intervals."""
+
+import pytest
+
+from tests.unit.builders import spec
+from tests.unit.test_cost import BOOK, H100
+from tuner import assess
+from tuner.gang import Record, RunState, RunStatus
+from tuner.measure import read
+from tuner.model import Measurement, Placement
+from tuner.spec import JobSpec
+
+GPU = Placement(cores=((0, 1),), gpus=((0,),), gpu_names={0: H100})
+SERVING = {"objectives": [{"metric": "requests_per_s", "direction": "maximize"}]}
+
+
+def served(job: JobSpec, **usage: float) -> Measurement:
+    records = [
+        Record(rank=0, t_s=10 + 0.1 * i, steps=1, samples=10, values={"requests_per_s": 50.0})
+        for i in range(300)
+    ]
+    status = RunStatus(state=RunState.EXITED, usage=usage)
+    found = assess.measurement_of(job, read(records), status, GPU, {})
+    assert found is not None
+    return found
+
+
+def test_a_million_requests_cost_time_and_energy() -> None:
+    found = served(spec(prices=BOOK, **SERVING), gpu_power_w=500.0).metrics
+    assert found["joules_per_request"] == pytest.approx(10)
+    held = 3.1 / 3600 / 50 * 1e6
+    assert found["usd_per_million_requests"] == pytest.approx(held + 10e6 / 3.6e6 * 0.2)
+    assert found["usd_per_hour"] == pytest.approx(3.1)
+
+
+def test_energy_with_a_price_but_without_a_figure_leaves_the_cost_unknown() -> None:
+    found = served(spec(prices=BOOK, **SERVING)).metrics
+    assert "usd_per_million_requests" not in found
+    assert "usd_per_million_samples" not in found
+    assert found["usd_per_hour"] == pytest.approx(3.1), "holding it has a price all the same"
+
+
+def test_without_prices_there_is_no_cost() -> None:
+    found = served(spec(**SERVING), gpu_power_w=500.0).metrics
+    assert not [name for name in found if name.startswith("usd_")]
+    assert found["joules_per_request"] == pytest.approx(10)
