@@ -306,12 +306,20 @@ def test_host_names_the_gpus_it_may_use(
     if wanted is not None:
         environ["CUDA_VISIBLE_DEVICES"] = wanted
     code = (
+        "import sys\n"
+        "from pathlib import Path\n"
         "from tuner.executors.host import LocalHost as H\n"
-        "found = H().fingerprint()\n"
+        "from tuner.jobfile import load_job_file\n"
+        "found = H().fingerprint(load_job_file(Path(sys.argv[1])))\n"
         "print(H().gpus(), found.get('gpus'), found.get('gpu_driver'), sep=';')"
     )
+    job = Path(__file__).parents[2] / "examples" / "dlrm.yaml"
     said = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(job)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     gpus, names, driver = said.stdout.strip().split(";")
     assert gpus == expected
