@@ -174,10 +174,16 @@ class Service:
         return self._executor.tail(launch_key, rank, max_bytes)
 
     def line(self, ref: str, number: int, at: str, attempt: int | None = None) -> str:
-        """The line of a source, `stream:offset`; the first one of `stream:offset-offset`."""
+        """The line of a source, `stream:offset`; the first one of `stream:offset-offset`.
+
+        `attempt` None is the one that gave the measurement of the trial, else the latest."""
         match = re.fullmatch(r"([^:\s]+):(\d{1,18})(?:-\d+)?", at)
         if match is None:
             raise NotFound(f"{at!r} is no place in a log; give one like `rank-0.log:1234`")
+        shown = self.trial(ref, number).measurement
+        if attempt is None and shown is not None:
+            gave = (a.number for a in self.attempts(ref, number) if a.measurement == shown)
+            attempt = next(gave, None)
         launched = self._attempt(ref, number, attempt)
         found = self._executor.line(launched.launch_key, match[1], int(match[2]))
         if not found:

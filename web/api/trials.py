@@ -57,7 +57,9 @@ def trials_line(
     job: str,
     number: int,
     at: Annotated[str, Query(description="The source of a figure: `rank-0.log:1234`.")],
-    attempt: Annotated[int | None, Query(ge=0, description="The latest without it.")] = None,
+    attempt: Annotated[
+        int | None, Query(ge=0, description="Without it the one that measured the trial.")
+    ] = None,
 ) -> str:
     """The line that a figure was read from; of several the first."""
     return service.line(job, number, at, attempt) + "\n"
