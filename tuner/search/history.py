@@ -26,6 +26,10 @@ class Lesson(NamedTuple):
     """The same of each objective by itself."""
     infeasible: float
     """-1 to 1; above 0 the configuration must not win."""
+    is_measured: bool = True
+    """Whether score and gains are its own."""
+    noise: float = 0.0
+    """Standard deviation of the score, by the interval of its measurement."""
 
 
 class History:
@@ -80,6 +84,9 @@ class History:
 
 
 def _teaches(trial: Trial) -> bool:
+    """What something outside lost or disturbed says nothing about the configuration."""
+    if trial.measurement is not None and trial.measurement.is_disturbed:
+        return False
     if trial.failure is not None:
         return trial.state.is_finished and not trial.failure.kind.is_infrastructure
     return trial.state is TrialState.COMPLETE
@@ -95,10 +102,11 @@ def _lesson(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> Lesson
     if not all(map(math.isfinite, (score, *gains))):
         return None
     score, gains = _bounded(score, EXTREME), tuple(_bounded(gain, EXTREME) for gain in gains)
+    noise = _noise(spec, measurement, baseline)
     if trial.failure is not None or not measurement.is_stable:
-        return Lesson(score, gains, FAILED)
+        return Lesson(score, gains, FAILED, noise=noise)
     over = decide.violations(spec, measurement, baseline).values()
-    return Lesson(score, gains, _bounded(max(over, default=-FAILED), FAILED))
+    return Lesson(score, gains, _bounded(max(over, default=-FAILED), FAILED), noise=noise)
 
 
 def _worst(spec: JobSpec, lessons: Sequence[Lesson]) -> Lesson:
@@ -106,7 +114,13 @@ def _worst(spec: JobSpec, lessons: Sequence[Lesson]) -> Lesson:
     score = min((lesson.score for lesson in lessons), default=0.0)
     columns = zip(*(lesson.gains for lesson in lessons), strict=True)
     gains = tuple(min(column) for column in columns) or (0.0,) * len(spec.objectives)
-    return Lesson(score, gains, FAILED)
+    return Lesson(score, gains, FAILED, is_measured=False)
+
+
+def _noise(spec: JobSpec, measurement: Measurement, baseline: Measurement | None) -> float:
+    """Half the 95 % interval is about two standard deviations."""
+    low, high = decide.score_interval(spec, measurement, baseline)
+    return _bounded((high - low) / 4, FAILED)
 
 
 def _bounded(value: float, size: float) -> float:

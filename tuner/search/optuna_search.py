@@ -16,7 +16,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_limits
 
@@ -52,10 +52,6 @@ class Method:
     """Whether it weighs the objectives itself instead of being told their weighted sum."""
 
 
-def _gp(seed: int) -> BaseSampler:
-    return GPSampler(seed=seed, n_startup_trials=1, warn_independent_sampling=False)
-
-
 def _parzen(seed: int) -> BaseSampler:
     return TPESampler(seed=seed, n_startup_trials=1)
 
@@ -64,7 +60,6 @@ def _nsga(seed: int) -> BaseSampler:
     return NSGAIISampler(seed=seed, population_size=POPULATION)
 
 
-BAYESIAN = Method(sampler=_gp, reason="expected improvement of a Gaussian process over {n} trials")
 TPE = Method(sampler=_parzen, reason="likeliest to be good by Parzen estimators over {n} trials")
 GENETIC = Method(
     sampler=_nsga,

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tuner.expression import Value
@@ -66,6 +66,19 @@ class Unseen:
         rng.shuffle(members)
         nearest = min(members, key=lambda m: math.dist(m.position, place), default=None)
         return nearest.params if nearest else None
+
+    def pool(self, rng: random.Random, good: Sequence[Params]) -> list[dict[str, Value]]:
+        """Everything untried where the space is listed; else a sample, and what lies between it
+        and good configurations."""
+        if self._listed is not None:
+            return [m.params for m in self._untried(rng, None)]
+        found = {}
+        for wanted in (None, *good):
+            for params in self._sampled(rng, wanted):
+                if self._is_new(params):
+                    found[identity(self._space, params)] = params
+        last = None if found else self.any(rng)
+        return [last] if last else list(found.values())
 
     def _untried(self, rng: random.Random, wanted: Params | None) -> list[Member]:
         """All of them where they are listed, else some, mixed with what is wanted; never none

@@ -46,7 +46,7 @@ def test_a_failure_counts_as_the_worst_seen_and_infeasible(kind: FailureKind) ->
 def test_where_everything_failed_all_count_the_same() -> None:
     trials = [failed(0, MEMBERS[0]), failed(1, MEMBERS[1])]
     assert [lesson for _, lesson in History(SPEC, trials).lessons()] == [
-        Lesson(0.0, (0.0,), FAILED)
+        Lesson(0.0, (0.0,), FAILED, is_measured=False)
     ] * 2
 
 
@@ -70,9 +70,26 @@ def test_an_unstable_measurement_is_infeasible() -> None:
     assert [lesson.infeasible for _, lesson in History(SPEC, trials).lessons()] == [-1.0, FAILED]
 
 
+def test_what_was_disturbed_teaches_nothing() -> None:
+    spoilt = ended(1, MEMBERS[1], is_stable=False, samples_per_s=50.0)
+    assert spoilt.measurement is not None
+    disturbed = replace(spoilt, measurement=replace(spoilt.measurement, is_disturbed=True))
+    history = History(SPEC, [ended(0, MEMBERS[0], samples_per_s=100.0), disturbed])
+    assert len(history.lessons()) == 1
+    assert key(MEMBERS[1]) in history.taken
+
+
+def test_the_interval_of_a_measurement_is_the_noise_of_its_score() -> None:
+    trial = ended(0, MEMBERS[0], samples_per_s=100.0)
+    assert trial.measurement is not None
+    wide = replace(trial.measurement, intervals={"samples_per_s": (90.0, 110.0)})
+    (_, lesson), *_ = History(SPEC, [replace(trial, measurement=wide)]).lessons()
+    assert lesson.noise == pytest.approx(math.log(110 / 90) / 4)
+
+
 def test_an_objective_that_was_not_measured_counts_as_the_worst() -> None:
     trials = [ended(0, MEMBERS[0], samples_per_s=100.0), ended(1, MEMBERS[1], loss=1.0)]
-    assert History(SPEC, trials).lessons()[1][1] == Lesson(0.0, (0.0,), FAILED)
+    assert History(SPEC, trials).lessons()[1][1] == Lesson(0.0, (0.0,), FAILED, is_measured=False)
 
 
 def test_limits_say_how_far_off_they_are() -> None:
