@@ -1,7 +1,7 @@
 """From a reading of the records to the measurement of an attempt, and when to stop it. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tuner import cost, decide
 from tuner.gang import RunStatus
@@ -9,12 +9,22 @@ from tuner.measure import Reading
 from tuner.model import Attempt, Measurement, Placement, Stopped, Trial
 from tuner.spec import JobSpec
 
+MAX_SKEW = 1.15
+"""Slowest over median rank; beyond it the ranks do not work as one."""
+
 
 def measurement_of(
-    spec: JobSpec, reading: Reading, status: RunStatus, placement: Placement
+    spec: JobSpec,
+    reading: Reading,
+    status: RunStatus,
+    placement: Placement,
+    window_usage: Mapping[str, float],
 ) -> Measurement | None:
-    """What an attempt showed so far; None where an objective was not measured."""
-    metrics = {**status.usage, **reading.values, **_throughput_metrics(reading, status)}
+    """What an attempt showed so far; None where an objective was not measured.
+
+    `window_usage` is what the gang used within the steady window.
+    """
+    metrics = {**status.usage, **reading.values, **_throughput_metrics(reading, window_usage)}
     intervals = dict(reading.intervals)
     rate = reading.throughput
     if rate is not None and rate.interval is not None:
@@ -22,6 +32,7 @@ def measurement_of(
     _add_costs(spec, placement, metrics, intervals)
     if any(o.metric not in metrics for o in spec.objectives):
         return None
+    notes = (*(rate.notes if rate is not None else ()), *_skew(reading))
     return Measurement(
         metrics={n: v for n, v in metrics.items() if math.isfinite(v)},
         intervals=intervals,
@@ -29,8 +40,8 @@ def measurement_of(
         warmup_s=rate.warmup_s if rate is not None else 0.0,
         steps=reading.steps,
         samples=reading.samples,
-        is_stable=rate.is_stable if rate is not None else True,
-        notes=rate.notes if rate is not None else (),
+        is_stable=not notes,
+        notes=notes,
         stopped=_stopped(status.reason),
     )
 
@@ -44,13 +55,20 @@ def _stopped(reason: str) -> Stopped:
     return "finished"
 
 
-def _throughput_metrics(reading: Reading, status: RunStatus) -> dict[str, float]:
+def _skew(reading: Reading) -> list[str]:
+    if reading.rank_skew is None or reading.rank_skew <= MAX_SKEW:
+        return []
+    return [f"ranks apart: the slowest takes {reading.rank_skew:.2f} times the median's time"]
+
+
+def _throughput_metrics(reading: Reading, window_usage: Mapping[str, float]) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    if reading.throughput is not None:
-        metrics["samples_per_s"] = reading.throughput.value
-        energy_j = status.usage.get("energy_j")
-        if energy_j is not None and reading.samples > 0:
-            metrics["joules_per_sample"] = energy_j / reading.samples
+    rate = reading.throughput
+    if rate is not None:
+        metrics["samples_per_s"] = rate.value
+        energy_j, samples = window_usage.get("energy_j"), rate.value * rate.window_s
+        if energy_j is not None and samples > 0:
+            metrics["joules_per_sample"] = energy_j / samples
     if reading.step_rate:
         metrics["step_time_s"] = 1.0 / reading.step_rate
     if reading.rank_skew is not None:
@@ -93,10 +111,7 @@ def stop_reason(
     measurement: Measurement | None,
     trials: Sequence[Trial],
 ) -> str | None:
-    """Why an attempt should end now; None while it should go on."""
-    trouble = _trouble(spec, reading, status)
-    if trouble is not None:
-        return trouble
+    """Why an attempt has been measured for long enough; None while it should go on."""
     if measurement is None:  # an objective is missing: long enough to know that it will not come
         rate = reading.throughput
         is_long = rate is not None and rate.window_s >= spec.measuring.max_window_s
@@ -112,16 +127,6 @@ def stop_reason(
         if decide.is_beaten(spec, measurement, best.measurement if best else None, baseline):
             return "beaten"
     return None
-
-
-def _trouble(spec: JobSpec, reading: Reading, status: RunStatus) -> str | None:
-    limits = spec.measuring
-    if reading.last_s is None:
-        return "startup_timeout" if status.elapsed_s > limits.startup_s else None
-    silence_s = status.now_s - reading.last_s
-    if silence_s > max(limits.stall_s, 10 * reading.slowest_step_s):
-        return "stalled"
-    return "cap" if status.elapsed_s > limits.max_trial_s else None
 
 
 def is_precise(spec: JobSpec, measurement: Measurement, *, confirming: bool) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tuner import budget, conclude, cost, decide, fingerprint
+from tuner.disturbance import is_repeated, usual_load_pct
 from tuner.errors import ExecutorError, TrimtabError
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
@@ -23,6 +24,7 @@ from tuner.model import (
     AuditEvent,
     Failure,
     FailureKind,
+    Job,
     JobState,
     Measurement,
     Plan,
@@ -102,13 +104,14 @@ class Controller:
         if watch is None:
             trial = now.trials[attempt.trial_number]
             watch = Watch.of(now.job.spec, trial, attempt, attempt.handle)
+            watch.usual_load_pct = usual_load_pct(now.job.spec, now.attempts)
             self._watches[attempt.launch_key] = watch
         status = self._executor.poll(attempt.handle)
         if status.state in (RunState.STARTING, RunState.RUNNING):
             spend = cost.spend_of(now.job.spec, attempt, status, self._clock.now())
             now.put(replace(attempt, spend=spend))
             watch.look(self._executor, status, now.trials)
-        else:
+        elif watch.read(self._executor):
             self._finish(now, watch, status)
 
     def _finish(self, now: Snapshot, watch: Watch, status: RunStatus) -> None:
@@ -135,10 +138,12 @@ class Controller:
         del self._watches[attempt.launch_key]
 
     def _concluded(self, now: Snapshot, attempt: Attempt) -> Trial:
-        """The trial after its own attempt has ended; a lost one waits to be launched again."""
+        """The trial after its own attempt has ended; one that something outside spoilt waits to be
+        launched again."""
         trial = now.trials[attempt.trial_number]
         lost = attempt.failure is not None and attempt.failure.kind.is_infrastructure
-        if lost and decide.retries_left(now.attempts, trial.number):
+        retried = lost and decide.retries_left(now.attempts, trial.number)
+        if retried or is_repeated(attempt, now.attempts):
             return replace(trial, state=TrialState.WAITING)
         return replace(
             trial,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from tuner import stats
+from tuner.disturbance import is_repeated
 from tuner.model import Attempt, Failure, FailureKind, Measurement, Pair, Trial, TrialState
 from tuner.spec import JobSpec, Objective
 
@@ -267,9 +268,9 @@ def _missing_run(
 
 
 def _settled(attempts: Sequence[Attempt], trial_number: int, pair: int) -> bool:
-    """Whether this arm of this pair has run: measured, failed by itself, or lost too often."""
+    """Whether this arm of this pair has run: measured, failed by itself, or spoilt too often."""
     mine = [a for a in attempts if a.trial_number == trial_number and a.pair == pair]
-    ended = [a for a in mine if not _is_lost(a.failure)]
+    ended = [a for a in mine if not _is_lost(a.failure) and not is_repeated(a, attempts)]
     return bool(ended) or len(mine) > MAX_RETRIES
 
 
@@ -363,10 +364,11 @@ def _pct(log_gain: float) -> float:
 
 
 def is_hopeless(trials: Sequence[Trial]) -> bool:
-    """Whether the job itself seems broken: its first three trials failed, and not for memory."""
+    """Whether the job itself seems broken: its first three trials failed, and not for memory or a
+    loss that is no number, which other configurations may do without."""
     ended = [t for t in trials if t.state.is_finished]
-    memory = (FailureKind.OUT_OF_MEMORY, FailureKind.HOST_OUT_OF_MEMORY)
-    broken = [t for t in ended if t.failure is not None and t.failure.kind not in memory]
+    own = (FailureKind.OUT_OF_MEMORY, FailureKind.HOST_OUT_OF_MEMORY, FailureKind.DIVERGED)
+    broken = [t for t in ended if t.failure is not None and t.failure.kind not in own]
     return len(ended) >= 3 and len(broken) == len(ended)
 
 

@@ -111,6 +111,8 @@ class Measurement:
     steps: int
     samples: float
     is_stable: bool = True
+    is_disturbed: bool = False
+    """Not stable for a cause outside the job (another load, a throttled GPU): measured again."""
     notes: tuple[str, ...] = ()
     """What a reader should know: unstable because, unusual because."""
     stopped: Stopped = "finished"

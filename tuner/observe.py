@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
-from tuner import assess, measure
+from tuner import assess, cost, measure
 from tuner.collect.diagnose import diagnose
 from tuner.collect.reader import RecordReader
+from tuner.collect.sources import sources_of, thinned
+from tuner.collect.standing import Standings
+from tuner.disturbance import Surroundings, marked
 from tuner.gang import Record, RunState, RunStatus
 from tuner.interfaces import Executor
 from tuner.launch import launch_command
@@ -14,6 +18,8 @@ from tuner.spec import JobSpec
 
 MAX_POINTS = 120
 _TAIL_BYTES = 16_384
+_TURNS = 4
+"""So often at most the executor is asked for output before others get their turn."""
 
 
 @dataclass(slots=True)
@@ -25,15 +31,19 @@ class Watch:
     attempt: Attempt
     handle: str
     reader: RecordReader
+    usual_load_pct: float | None = None
+    """What other processes usually take of the cores; None: not looked at."""
     records: list[Record] = field(default_factory=list)
+    standings: Standings = field(default_factory=Standings)
     reading: measure.Reading | None = None
     started_s: float | None = None
     measured_at_s: float = 0.0
     passes: int = 0
+    is_caught_up: bool = True
     is_stopping: bool = False
 
     @classmethod
-    def of(cls, spec: JobSpec, trial: Trial, attempt: Attempt, handle: str) -> "Watch":
+    def of(cls, spec: JobSpec, trial: Trial, attempt: Attempt, handle: str) -> Self:
         reader = RecordReader(spec.workload.log, trial.params, launch_command(spec, trial.params))
         return cls(spec, trial, attempt, handle, reader)
 
@@ -42,14 +52,17 @@ class Watch:
         if status.state is RunState.RUNNING and self.started_s is None:
             self.started_s = status.now_s - status.elapsed_s
         # Measuring costs more the longer a trial runs: at most about 5 % of its time.
-        if status.elapsed_s - self.measured_at_s < max(0.4, 0.05 * status.elapsed_s):
+        is_due = status.elapsed_s - self.measured_at_s >= max(0.4, 0.05 * status.elapsed_s)
+        if is_due or not self.is_caught_up:
+            self.is_caught_up = self.read(executor)
+        if not is_due:
             return
-        if not self._read(executor, max_turns=4):
-            return  # what is not read yet must not pass for silence
         self.measured_at_s = status.elapsed_s
         reading = measure.read(self.records)
-        measurement = assess.measurement_of(self.spec, reading, status, self.attempt.placement)
-        reason = assess.stop_reason(self.spec, self.attempt, reading, status, measurement, trials)
+        measurement = self._measured(reading, status)
+        reason = self.standings.trouble(
+            self.spec.measuring, status, caught_up=self.is_caught_up
+        ) or assess.stop_reason(self.spec, self.attempt, reading, status, measurement, trials)
         self.passes = self.passes + 1 if reason in ("precise", "beaten") else 0
         # Once may be luck: an interval has to be tight on two looks in a row.
         if reason is not None and (self.passes == 0 or self.passes >= 2) and not self.is_stopping:
@@ -59,31 +72,52 @@ class Watch:
         executor.stop(self.handle, reason)
         self.is_stopping = True
 
-    def _read(self, executor: Executor, max_turns: int = 1000) -> bool:
-        """Takes in new output, bounded, as a gang may flood its log; whether that was all."""
-        for _ in range(max_turns):
+    def read(self, executor: Executor) -> bool:
+        """Takes in new output, a part at a time, as a gang may flood its log; whether that was
+        all."""
+        for _ in range(_TURNS):
             chunks = executor.output(self.handle, self.reader.cursor)
             if not chunks:
                 return True
             for chunk in chunks:
-                self.records += self.reader.feed(chunk)
+                found = self.reader.feed(chunk)
+                self.standings.note(found)
+                self.records += found
         return False
 
     def result(
         self, executor: Executor, status: RunStatus
     ) -> tuple[Measurement | None, Failure | None]:
-        """What an attempt that has ended gave: exactly one of the two is set."""
-        self._read(executor)
+        """What an attempt that has ended, and was read, gave: exactly one of the two is set."""
         self.reading = measure.read(self.records)
         ranks = {rank.rank for rank in status.ranks} or {0}
         tails = {rank: executor.tail(self.handle, rank, _TAIL_BYTES) for rank in sorted(ranks)}
-        failure = diagnose(status, tails, num_records=len(self.records))
+        failure = diagnose(status, tails, self.standings)
         if failure is not None:
             return None, failure
-        measurement = assess.measurement_of(self.spec, self.reading, status, self.attempt.placement)
+        measurement = self._measured(self.reading, status)
         if measurement is None:
             return None, self._no_metrics(tails)
-        return self._with_start(measurement), None
+        return self._traced(self._with_start(measurement), status), None
+
+    def _traced(self, measurement: Measurement, status: RunStatus) -> Measurement:
+        window = self.reading.window if self.reading is not None else None
+        sources = self.reader.usage_sources(status) | sources_of(self.records, window)
+        known = {name: source for name, source in sources.items() if name in measurement.metrics}
+        notes = (*measurement.notes, *self.reader.notes())
+        return replace(measurement, sources=known, notes=notes)
+
+    def _measured(self, reading: measure.Reading, status: RunStatus) -> Measurement | None:
+        status = self.reader.completed(status)
+        placement = self.attempt.placement
+        around = Surroundings(
+            samples=self.reader.usage,
+            num_cores=cost.num_cores(placement),
+            usual_load_pct=self.usual_load_pct,
+        )
+        used = around.in_window(reading.window)
+        found = assess.measurement_of(self.spec, reading, status, placement, used)
+        return marked(found, reading, around) if found is not None else None
 
     def _with_start(self, measurement: Measurement) -> Measurement:
         if self.reading is None or self.reading.first_step_s is None or self.started_s is None:
@@ -108,17 +142,20 @@ class Watch:
         if self.reading is None or not self.records:
             return []
         start_s = self.records[0].t_s
-        curves: dict[str, list[tuple[float, float]]] = {}
+        curves: dict[str, list[tuple[float, float, str]]] = {}
         series = self.reading.series
         if series is not None:
+            source = sources_of(self.records).get("samples_per_s", "")
             curves["samples_per_s"] = [
-                (series.start_s + (i + 1) * series.bin_s - start_s, rate)
+                (series.start_s + (i + 1) * series.bin_s - start_s, rate, source)
                 for i, rate in enumerate(series.rates)
             ]
         for record in self.records:
             for name, value in record.values.items():
                 if record.rank == self.records[0].rank and name != "samples_per_s":
-                    curves.setdefault(name, []).append((record.t_s - start_s, value))
+                    curves.setdefault(name, []).append(
+                        (record.t_s - start_s, value, record.source)
+                    )
         return [
             MetricPoint(
                 job_id=self.attempt.job_id,
@@ -127,14 +164,8 @@ class Watch:
                 name=name,
                 t_s=max(0.0, t_s),
                 value=value,
+                source=source,
             )
             for name, curve in curves.items()
-            for t_s, value in thinned(curve)
+            for t_s, value, source in thinned(curve, MAX_POINTS)
         ]
-
-
-def thinned(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most MAX_POINTS points of a curve: means of equal groups, so that no sum is lost."""
-    size = -(-len(curve) // MAX_POINTS)
-    groups = [curve[i : i + size] for i in range(0, len(curve), size)]
-    return [(group[-1][0], sum(v for _, v in group) / len(group)) for group in groups]

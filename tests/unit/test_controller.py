@@ -32,6 +32,9 @@ STEP_S = 0.5
 class FakeHost:
     """Two cores, no GPU."""
 
+    def __init__(self) -> None:
+        self.now = {"cpu": "fake"}
+
     def cores(self) -> tuple[int, ...]:
         return (0, 1)
 
@@ -42,7 +45,7 @@ class FakeHost:
         return {}
 
     def fingerprint(self, spec: JobSpec) -> dict[str, str]:
-        return {"cpu": "fake"}
+        return self.now
 
 
 class InOrder:
@@ -81,6 +84,7 @@ class World:
     ) -> None:
         self.clock = FakeClock()
         self.executor = FakeExecutor(outcome, self.clock)
+        self.host = FakeHost()
         self.store = CrashingStore()
         self.epoch = 0
         job = Job(id="job_1", spec=spec(**{"apply": {"pairs": 3}, **changes}), created_at=NOON)
@@ -96,7 +100,7 @@ class World:
             self.store,
             self.executor,
             self.clock,
-            FakeHost(),
+            self.host,
             make_searcher=make_searcher,
             epoch=lease.epoch,
         )
