@@ -8,6 +8,7 @@ import typer
 from tuner.cli import logs, output, progress, session, text
 from tuner.cli.jobs import JobOption
 from tuner.cli.output import Format, FormatOption
+from tuner.expression import Value
 from tuner.model import Attempt, Job, Measurement, Trial
 
 app = typer.Typer(help="What was tried, and what came out.", no_args_is_help=True)
@@ -106,7 +107,11 @@ def _measurement(found: Measurement, predicted: dict[str, float]) -> list[str]:
         f"warm-up, {found.steps:,} steps, {text.count(found.samples)} samples; "
         f"ended: {found.stopped}"
     )
-    return [*lines, window, *(f"note: {note}" for note in found.notes)]
+    conditions = output.aligned(
+        output.Table(columns=("Measured on", ""), rows=list(found.fingerprint.items()))
+    )
+    notes = [f"note: {note}" for note in found.notes]
+    return [*lines, window, *notes, *(["", *conditions] if found.fingerprint else [])]
 
 
 def _attempt_table(attempts: Sequence[Attempt]) -> output.Table:
@@ -169,10 +174,18 @@ def _comparison(left: Trial, right: Trial) -> list[str]:
     rows: list[tuple[str, ...]] = [("state", left.state, right.state, "")]
     for name, (new, old) in text.differences(right.params, left.params).items():
         rows.append((name, text.value(old), text.value(new), ""))
+    for name, (new, old) in _other_conditions(left, right).items():
+        rows.append((f"measured on: {name}", text.value(old), text.value(new), ""))
     for name in _shared_metrics(left, right):
         cells = [text.metric(name, *progress.measured(trial, name)) for trial in (left, right)]
         rows.append((name, *cells, progress.against(right, name, left)))
     return output.aligned(output.Table(columns=columns, rows=rows, right=frozenset(columns[1:])))
+
+
+def _other_conditions(left: Trial, right: Trial) -> dict[str, tuple[Value | None, Value | None]]:
+    """Where two trials were not measured on the same, which makes their figures incomparable."""
+    before, after = (t.measurement.fingerprint if t.measurement else {} for t in (left, right))
+    return text.differences(after, before) if before and after else {}
 
 
 def _shared_metrics(left: Trial, right: Trial) -> list[str]:
@@ -184,6 +197,10 @@ def _comparison_data(left: Trial, right: Trial) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = [
         {"kind": "param", "name": name, "first": old, "second": new}
         for name, (new, old) in text.differences(right.params, left.params).items()
+    ]
+    rows += [
+        {"kind": "condition", "name": name, "first": old, "second": new}
+        for name, (new, old) in _other_conditions(left, right).items()
     ]
     for name in _shared_metrics(left, right):
         (old, old_interval), (new, new_interval) = (

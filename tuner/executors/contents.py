@@ -2,11 +2,13 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import tuner
 from tuner.launch import launch_command
@@ -23,7 +25,7 @@ MAX_BYTES = 64 * 2**20
 
 def workload_hash(spec: JobSpec) -> str | None:
     """Of the code that the default configuration runs; None where it names no file."""
-    files = sorted(set(_code(spec)))
+    files = sorted({str(file) for file in _code(spec)})
     return _digest(files, _folder(spec)) if files else None
 
 
@@ -115,28 +117,48 @@ def _package(name: str) -> Path | None:
     return Path(next(iter(places))) if places else None
 
 
-def _files(place: Path) -> Iterable[Path]:
-    return sorted(f for f in islice(place.rglob("*"), 4 * MAX_FILES) if f.is_file()) or [place]
+def _files(place: Path) -> Iterator[str]:
+    """Every file under a folder in a fixed order, or the file itself."""
+    if not place.is_dir():
+        yield str(place)
+    for folder, folders, names in os.walk(place):
+        folders.sort()
+        yield from (f"{folder}/{name}" for name in sorted(names))
 
 
-def _digest(files: list[Path], folder: Path) -> str:
-    """16 hexadecimal digits over names and contents, and what they stand for."""
-    total, hashed = hashlib.sha256(), 0
-    kept = files[:MAX_FILES]
-    for file in kept:
-        status = file.stat()
-        hashed += status.st_size
-        stamp = (str(file), status.st_size, status.st_mtime_ns)
-        name = file.relative_to(folder) if folder in file.parents else file.name
-        content = _content(stamp) if hashed <= MAX_BYTES else repr(stamp[1:])
-        total.update(f"{name}\0{content}\0".encode())
-    by = "contents" if hashed <= MAX_BYTES else "sizes and times"
-    count = f"{len(kept)} files" if len(files) <= MAX_FILES else f"the first {len(kept)} files"
+def _digest(files: list[str], folder: Path) -> str:
+    """16 hexadecimal digits, and what they were made from."""
+    stamps = [_stamp(file) for file in files[:MAX_FILES]]
+    is_small = sum(stamp.size for stamp in stamps) <= MAX_BYTES
+    total = hashlib.sha256()
+    for stamp in stamps:
+        seen = _content(stamp) if is_small else f"{stamp.size} {stamp.changed_ns}"
+        total.update(f"{stamp.path.removeprefix(f'{folder}/')}\0{seen}\0".encode())
+    by = "contents" if is_small else "sizes and times"
+    count = f"{len(stamps)} file{'s' if len(stamps) > 1 else ''}"
+    if len(files) > MAX_FILES:
+        count = f"the first {count}"
     return f"{total.hexdigest()[:16]} ({by} of {count})"
 
 
+class _Stamp(NamedTuple):
+    """A file as it is now."""
+
+    path: str
+    size: int
+    changed_ns: int
+
+
+def _stamp(file: str) -> _Stamp:
+    with suppress(OSError):
+        status = Path(file).stat()
+        return _Stamp(file, status.st_size, status.st_mtime_ns)
+    return _Stamp(file, 0, 0)  # deleted this moment
+
+
 @lru_cache(maxsize=8 * MAX_FILES)
-def _content(stamp: tuple[str, int, int]) -> str:
-    """Read once for each name, size and time of change."""
-    with open(stamp[0], "rb") as file:
+def _content(stamp: _Stamp) -> str:
+    """Read once for each size and time of change."""
+    with suppress(OSError), open(stamp.path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+    return "unreadable"

@@ -189,6 +189,8 @@ class FakeService(Service):
         self.on_run: Callable[[FakeService, threading.Event], None] = lambda service, stop: None
         self.on_look: Callable[[FakeService], None] = lambda service: None
         self.is_closed = False
+        self.stale: bool | None = None
+        """What the latest apply said of that."""
 
     def __enter__(self) -> "FakeService":
         return self
@@ -305,6 +307,7 @@ class FakeService(Service):
     def apply(self, plan_ref: str, *, actor: str, stale: bool = False) -> Application:
         self.all_applications.append(make_application(ApplicationState.REQUESTED))
         self.wishes.append(("apply", plan_ref, actor))
+        self.stale = stale
         return self.all_applications[-1]
 
     def rollback(self, application_ref: str | None, *, actor: str) -> Application:

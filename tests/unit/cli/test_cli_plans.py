@@ -94,6 +94,14 @@ def test_apply_leaves_it_to_a_controller_that_is_alive(
     assert service.runs == []
 
 
+def test_apply_says_whether_a_stale_plan_will_do(invoke: Invoke, service: FakeService) -> None:
+    service.on_run = lambda fake, stop: fake.set_application(ApplicationState.APPLIED)
+    assert invoke("apply", "plan_aa11", "--yes").exit_code == exits.OK
+    assert service.stale is False
+    assert invoke("apply", "plan_aa11", "--yes", "--stale").exit_code == exits.OK
+    assert service.stale is True
+
+
 def test_a_failed_application_is_14_with_its_reason(invoke: Invoke, service: FakeService) -> None:
     service.on_run = lambda fake, stop: fake.set_application(ApplicationState.FAILED, "disk full")
     result = invoke("apply", "plan_aa11", "--yes")

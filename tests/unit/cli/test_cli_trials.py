@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 from tests.unit.cli.conftest import Invoke
+from tests.unit.cli.fake_service import FakeService
 from tuner.cli import exits
 
 
@@ -89,3 +91,34 @@ def test_compare_as_json(invoke: Invoke) -> None:
     }
     assert rows[2]["name"] == "samples_per_s"
     assert rows[2]["second_interval"][1] > 62_345.0
+
+
+def measured_on(service: FakeService, number: int, **fingerprint: str) -> None:
+    trials = service.all_trials["job_aa11"]
+    measurement = trials[number].measurement
+    assert measurement is not None
+    trials[number] = replace(
+        trials[number], measurement=replace(measurement, fingerprint=fingerprint)
+    )
+
+
+def test_compare_says_that_conditions_differ(invoke: Invoke, service: FakeService) -> None:
+    measured_on(service, 0, cpu="AMD EPYC", torch="2.13.0")
+    measured_on(service, 1, cpu="AMD EPYC", torch="2.14.0")
+    shown = invoke("trial", "compare", "0", "1", "--job", "job_aa11").stdout
+    assert "measured on: torch" in shown
+    assert "measured on: cpu" not in shown
+    shown = invoke("trial", "compare", "0", "1", "--job", "job_aa11", "-o", "json").stdout
+    condition = {"kind": "condition", "name": "torch", "first": "2.13.0", "second": "2.14.0"}
+    assert condition in json.loads(shown)
+
+
+def test_get_shows_what_a_trial_was_measured_on(invoke: Invoke, service: FakeService) -> None:
+    assert "Measured on" not in invoke("trial", "get", "0", "--job", "job_aa11").stdout
+    measured_on(service, 0, cpu="AMD EPYC", torch="2.13.0")
+    lines = invoke("trial", "get", "0", "--job", "job_aa11").stdout.splitlines()
+    at = [line.strip() for line in lines].index("Measured on")
+    assert [line.split() for line in lines[at + 1 : at + 3]] == [
+        ["cpu", "AMD", "EPYC"],
+        ["torch", "2.13.0"],
+    ]

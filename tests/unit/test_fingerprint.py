@@ -1,0 +1,45 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.builders import NOON, attempt
+from tuner.fingerprint import broken_off, difference, of_job
+
+HERE = {"machine": "a1", "torch": "2.13.0", "workload": "aaaa", "git": "1111"}
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (HERE, ()),
+        ({**HERE, "torch": "2.14.0"}, ("torch 2.13.0 → 2.14.0",)),
+        (
+            {**HERE, "workload": "bbbb", "machine": "b2"},
+            ("machine a1 → b2", "code of the job aaaa → bbbb"),
+        ),
+        ({**HERE, "data": "cccc"}, ("data of the job unknown → cccc",)),
+        ({k: v for k, v in HERE.items() if k != "torch"}, ("torch 2.13.0 → unknown",)),
+        ({**HERE, "git": "2222"}, ()),
+        ({}, ()),
+    ],
+)
+def test_difference(after: dict[str, str], words: tuple[str, ...]) -> None:
+    assert difference(HERE, after) == words
+
+
+def test_nothing_is_said_of_what_was_never_taken() -> None:
+    assert difference({}, HERE) == ()
+
+
+def test_a_job_has_the_fingerprint_of_its_first_launch() -> None:
+    assert of_job([]) == {}
+    first = attempt(1, fingerprint={"torch": "2.13.0"})
+    later = replace(attempt(0), created_at=NOON + timedelta(seconds=9), fingerprint=HERE)
+    assert of_job([later, attempt(2), first]) == {"torch": "2.13.0"}
+
+
+def test_the_end_of_a_job_names_every_change_and_the_remedy() -> None:
+    text = broken_off(("torch 1 → 2", "machine a → b"))
+    assert "torch 1 → 2; machine a → b" in text
+    assert "Remedy: create the job again" in text
