@@ -31,10 +31,16 @@ def difference(before: Fingerprint, after: Fingerprint) -> tuple[str, ...]:
         return ()
     names = [name for name in dict.fromkeys([*before, *after]) if name not in INFORMATIVE]
     return tuple(
-        f"{_WORDS.get(name, name)} {before.get(name, 'unknown')} → {after.get(name, 'unknown')}"
+        f"{_WORDS.get(name, name)} {_said(name, before)} → {_said(name, after)}"
         for name in names
         if before.get(name) != after.get(name)
     )
+
+
+def _said(name: str, taken: Fingerprint) -> str:
+    value = taken.get(name, "unknown")
+    is_hash = name in ("workload", "data") and value.endswith(")")
+    return value[:8] if is_hash else value
 
 
 def of_job(attempts: Sequence[Attempt]) -> Fingerprint:

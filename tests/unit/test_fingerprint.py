@@ -18,7 +18,11 @@ HERE = {"machine": "a1", "torch": "2.13.0", "workload": "aaaa", "git": "1111"}
             {**HERE, "workload": "bbbb", "machine": "b2"},
             ("machine a1 → b2", "code of the job aaaa → bbbb"),
         ),
-        ({**HERE, "data": "cccc"}, ("data of the job unknown → cccc",)),
+        (
+            {**HERE, "data": "0123456789abcdef (contents of 3 files)"},
+            ("data of the job unknown → 01234567",),
+        ),
+        ({**HERE, "data": "missing: a.csv"}, ("data of the job unknown → missing: a.csv",)),
         ({k: v for k, v in HERE.items() if k != "torch"}, ("torch 2.13.0 → unknown",)),
         ({**HERE, "git": "2222"}, ()),
         ({}, ()),
