@@ -19,10 +19,12 @@ def measurement_of(
     status: RunStatus,
     placement: Placement,
     window_usage: Mapping[str, float],
+    doubts: Sequence[str] = (),
 ) -> Measurement | None:
     """What an attempt showed so far; None where an objective was not measured.
 
-    `window_usage` is what the gang used within the steady window.
+    `window_usage` is what the gang used within the steady window, `doubts` what speaks against
+    the records themselves.
     """
     metrics = {**status.usage, **reading.values, **_throughput_metrics(reading, window_usage)}
     intervals = dict(reading.intervals)
@@ -32,7 +34,7 @@ def measurement_of(
     _add_costs(spec, placement, metrics, intervals)
     if any(o.metric not in metrics for o in spec.objectives):
         return None
-    notes = (*(rate.notes if rate is not None else ()), *_skew(reading))
+    notes = (*(rate.notes if rate is not None else ()), *_skew(reading), *doubts)
     return Measurement(
         metrics={n: v for n, v in metrics.items() if math.isfinite(v)},
         intervals=intervals,

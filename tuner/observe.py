@@ -17,6 +17,10 @@ from tuner.model import Attempt, Failure, FailureKind, Measurement, MetricPoint,
 from tuner.spec import JobSpec
 
 MAX_POINTS = 120
+MAX_BAD_SHARE = 0.01
+"""Beyond it too much is missing from the records to trust what is there."""
+MIN_BAD_LINES = 3
+"""A torn line or two happen to everybody."""
 _TAIL_BYTES = 16_384
 _TURNS = 4
 """So often at most the executor is asked for output before others get their turn."""
@@ -116,8 +120,14 @@ class Watch:
             usual_load_pct=self.usual_load_pct,
         )
         used = around.in_window(reading.window)
-        found = assess.measurement_of(self.spec, reading, status, placement, used)
+        doubts = self._doubts()
+        found = assess.measurement_of(self.spec, reading, status, placement, used, doubts)
         return marked(found, reading, around) if found is not None else None
+
+    def _doubts(self) -> list[str]:
+        if self.reader.bad_lines < MIN_BAD_LINES or self.reader.bad_share <= MAX_BAD_SHARE:
+            return []
+        return [f"{100 * self.reader.bad_share:.0f} % of the lines could not be read as they are"]
 
     def _with_start(self, measurement: Measurement) -> Measurement:
         if self.reading is None or self.reading.first_step_s is None or self.started_s is None:

@@ -68,24 +68,39 @@ def test_measurement_has_costs_with_intervals_and_what_the_system_told() -> None
         Record(rank=0, t_s=10 + 0.1 * i, steps=1, samples=100, values={"auc": 0.75})
         for i in range(300)
     ]
-    status = RunStatus(state=RunState.EXITED, usage={"peak_memory_gib": 1.5, "energy_j": 590.0})
-    found = assess.measurement_of(
-        priced, read(records), status, Placement(cores=((0, 1),), gpus=((),))
-    )
+    status = RunStatus(state=RunState.EXITED, usage={"peak_memory_gib": 1.5, "energy_j": 990.0})
+    reading, place = read(records), Placement(cores=((0, 1),), gpus=((),))
+    found = assess.measurement_of(priced, reading, status, place, {"energy_j": 590.0})
     assert found is not None
     assert found.metrics["samples_per_s"] == pytest.approx(1000, rel=1e-3)
     assert found.metrics["usd_per_million_samples"] == pytest.approx(0.2, rel=1e-3)
     low, high = found.intervals["usd_per_million_samples"]
     assert low < 0.2 < high
     assert found.metrics["peak_memory_gib"] == 1.5
-    assert found.metrics["joules_per_sample"] == pytest.approx(590 / 30000)
+    assert found.metrics["joules_per_sample"] == pytest.approx(590 / 29900)
     assert found.metrics["auc"] == 0.75
 
 
 def test_without_prices_costs_are_unknown_and_without_objective_there_is_nothing() -> None:
     status = RunStatus(state=RunState.EXITED)
     place = Placement(cores=((0,),), gpus=((),))
-    found = assess.measurement_of(spec(), STEPPING, status, place)
+    found = assess.measurement_of(spec(), STEPPING, status, place, {})
     assert found is not None
     assert "usd_per_million_samples" not in found.metrics
-    assert assess.measurement_of(spec(), read([]), status, place) is None
+    assert assess.measurement_of(spec(), read([]), status, place, {}) is None
+
+
+def test_ranks_apart_and_doubtful_records_are_not_stable() -> None:
+    status, place = RunStatus(state=RunState.EXITED), Placement(cores=((0,),), gpus=((),))
+    apart = [
+        Record(rank=rank, t_s=10 + pace * i, steps=1, samples=100)
+        for rank, pace in ((0, 0.1), (1, 0.1), (2, 0.15))
+        for i in range(200)
+    ]
+    found = assess.measurement_of(spec(), read(apart), status, place, {})
+    assert found is not None
+    assert not found.is_stable
+    assert found.notes == ("ranks apart: the slowest takes 1.50 times the median's time",)
+    doubtful = assess.measurement_of(spec(), STEPPING, status, place, {}, ["torn lines"])
+    assert doubtful is not None
+    assert not doubtful.is_stable

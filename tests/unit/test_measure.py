@@ -7,6 +7,7 @@ import pytest
 
 from tuner import measure
 from tuner.gang import Record
+from tuner.rate import Rate
 
 
 def gang(
@@ -34,7 +35,7 @@ def gang(
     return records
 
 
-def throughput(records: list[Record]) -> measure.Rate:
+def throughput(records: list[Record]) -> Rate:
     rate = measure.read(records).throughput
     assert rate is not None
     return rate
