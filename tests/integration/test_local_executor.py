@@ -310,3 +310,9 @@ for _ in range(4):
         second = next(s for offset, s in log.marks if offset >= 17 * (number + 1))
         assert 0 <= second - float(line) < 0.5
     assert len(lines) == 4
+
+
+def test_nobody_else_can_read_what_a_gang_writes(executor: LocalExecutor, root: Path) -> None:
+    handle = executor.launch(make_gang("job-0-0", python("print('secret')")))
+    wait_for_end(executor, handle)
+    assert (root / handle).stat().st_mode & 0o777 == 0o700

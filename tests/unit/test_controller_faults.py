@@ -118,3 +118,13 @@ def test_a_loss_that_is_no_number_ends_a_trial_early() -> None:
     assert attempt.failure is not None
     assert attempt.failure.kind is FailureKind.DIVERGED
     assert attempt.spend.wall_s < 5
+
+
+@pytest.mark.parametrize(("log", "count"), [("Boom: no table", 3), ("loss is nan", 6)])
+def test_a_broken_job_is_given_up_and_one_that_diverges_is_not(log: str, count: int) -> None:
+    def outcome(gang: Gang) -> FakeOutcome:
+        return FakeOutcome(samples_per_s=0, duration_s=1.0, exit_code=1, log=log)
+
+    world = World(outcome, budget={"trials": 6})
+    world.run()
+    assert len(world.trials) == count

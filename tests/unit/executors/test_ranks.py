@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tests.gangs import make_gang
 from tuner.executors.files import GangFolder
-from tuner.executors.ranks import cores_of, free_port, rank_environ
+from tuner.executors.ranks import base_environ, cores_of, free_port, rank_environ
 from tuner.model import Placement
 
 FOLDER = GangFolder(Path("/gangs/job-0-0"))
@@ -45,3 +45,10 @@ def test_without_gpus_the_choice_is_not_touched() -> None:
 
 def test_ports_are_out_of_the_way_of_connections() -> None:
     assert 15_000 <= free_port() < 32_000
+
+
+def test_trials_of_a_tuner_that_is_a_rank_itself_are_none_of_its_gang() -> None:
+    inherited = {"RANK": "3", "WORLD_SIZE": "8", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x"}
+    environ = base_environ({**inherited, "HOME": "/home/me"})
+    assert not set(inherited) & set(environ)
+    assert environ["HOME"] == "/home/me"
