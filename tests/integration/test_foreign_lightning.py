@@ -95,7 +95,7 @@ def test_it_ends_with_a_plan_for_the_larger_batch(service: Service, job: Job) ->
 
 @pytest.mark.parametrize("number", range(len(BATCHES)))
 def test_the_rate_is_that_of_the_scripts_own_clock(service: Service, job: Job, number: int) -> None:
-    (attempt,) = service.attempts(job.id, number)
+    attempt = service.attempts(job.id, number)[-1]  # the last where others disturbed the first
     measured = attempt.measurement
     assert measured is not None
     seconds, steps = script_clock(service, attempt)
