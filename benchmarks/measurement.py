@@ -1,16 +1,17 @@
 """How far to trust a short trial: real trials, run on until they are ten times as long.
 
-    python benchmarks/measurement.py [--trials 10] [--job examples/dlrm.yaml] [--seed 0] [--json]
+    python benchmarks/measurement.py [--trials 10] [--precision-pct 1.5] [--json]
 
-Each trial is watched as in a search (it ends within 3 %) and as in a confirmation (within 1.5 %),
-by the very code that would end it; the gang is left to run on, and its figure then is the truth
-that the short figures are held against: how many of those called stable lie within 3 % of it, how
-many intervals contain it, and how much shorter they were than a fixed window of 60 s.
+Each trial is watched by the very code that would end it once its interval is narrow enough; the
+gang is left to run on, and its figure then is the truth that the short one is held against: how
+many of those called stable lie within 3 % of it, how many intervals contain it, and how much less
+was measured than in a fixed window of 60 s.
 """
 
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -28,28 +29,31 @@ from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Executor
 from tuner.jobfile import load_job_file
 from tuner.launch import launch_command, place
-from tuner.model import Attempt, Measurement, Placement, Trial
+from tuner.model import Attempt, Measurement, Trial
 from tuner.observe import Watch
 from tuner.spec import JobSpec, Measuring
 
 TIMES_LONGER = 10
+PRECISION_PCT = Measuring().confirm_precision_pct
 FIXED_WINDOW_S = 60.0
-PURPOSES = ("measure", "confirm")
-GIVEN_UP_S = 900.0
+LONGEST_S = 150.0
+"""A trial that is hardly ever precise would otherwise run for ten times its cap."""
 TURN_S = 0.1
+END_LIMIT_S = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Short:
     """What a trial would have given, had it ended when it was time."""
 
-    purpose: str
     params: dict[str, Value]
     measurement: Measurement
     reason: str
     truth: float = 0.0
     """Samples per second of the whole run."""
     times_longer: float = 0.0
+    load_pct: float | None = None
+    """What other processes took of the cores during the whole run."""
 
     @property
     def measured_s(self) -> float:
@@ -84,69 +88,87 @@ class PatientWatch(Watch):
             self.ended = measurement, reason
 
 
-def job_of(path: Path) -> JobSpec:
+def job_of(path: Path, precision_pct: float) -> JobSpec:
     """The job with the default way of measuring, and without an evaluation in its trials."""
     spec = load_job_file(path)
     args = {n: v for n, v in spec.workload.args.items() if n != "eval_at_samples"}
     return replace(
         spec,
         workload=replace(spec.workload, args=args),
-        measuring=Measuring(max_trial_s=GIVEN_UP_S),
+        measuring=Measuring(precision_pct=precision_pct, max_trial_s=10 * LONGEST_S),
         quality=None,
     )
 
 
-def run(executor: LocalExecutor, spec: JobSpec, trial: Trial, usual_pct: float) -> list[Short]:
-    """One gang, watched for both purposes, ended when it has run ten times as long as the later."""
-    host = LocalHost()
+def run(executor: LocalExecutor, spec: JobSpec, trial: Trial, usual_pct: float) -> Short | None:
+    """One gang, ended when it has run ten times as long as it had to."""
+    attempt = attempt_of(spec, trial)
     command = launch_command(spec, trial.params)
+    gang = Gang(launch_key=attempt.launch_key, command=command, placement=attempt.placement)
+    handle = executor.launch(gang)
+    watch = PatientWatch.of(spec, trial, attempt, handle)
+    watch.usual_load_pct = usual_pct
+    try:
+        while (status := executor.poll(handle)).state in (RunState.STARTING, RunState.RUNNING):
+            watch.look(executor, status, ())
+            if is_long_enough(watch, status):
+                executor.stop(handle, "cancelled")
+            time.sleep(TURN_S)
+    finally:  # interrupted: it must not run on beside whatever comes next
+        end(executor, handle)
+    return short_of(watch)
+
+
+def end(executor: LocalExecutor, handle: str) -> None:
+    executor.stop(handle, "cancelled")
+    deadline_s = time.monotonic() + END_LIMIT_S
+    while time.monotonic() < deadline_s:
+        if executor.poll(handle).state not in (RunState.STARTING, RunState.RUNNING):
+            return
+        time.sleep(TURN_S)
+
+
+def attempt_of(spec: JobSpec, trial: Trial) -> Attempt:
+    host = LocalHost()
     cores, gpus = host.cores(), host.gpus()
     placement = place(
-        spec, command, free_cores=cores, all_cores=cores, free_gpus=gpus, all_gpus=gpus
+        spec,
+        launch_command(spec, trial.params),
+        free_cores=cores,
+        all_cores=cores,
+        free_gpus=gpus,
+        all_gpus=gpus,
     )
     if placement is None:
         sys.exit(f"no room for {trial.params}")
-    attempts = [attempt_of(trial, purpose, placement) for purpose in PURPOSES]
-    gang = Gang(launch_key=attempts[0].launch_key, command=command, placement=placement)
-    handle = executor.launch(gang)
-    watches = [PatientWatch.of(spec, trial, attempt, handle) for attempt in attempts]
-    for watch in watches:
-        watch.usual_load_pct = usual_pct
-    while (status := executor.poll(handle)).state in (RunState.STARTING, RunState.RUNNING):
-        for watch in watches:
-            watch.look(executor, status, ())
-        if all(w.is_stopping for w in watches) and is_long_enough(watches, status):
-            executor.stop(handle, "cancelled")
-        time.sleep(TURN_S)
-    return [short for watch in watches if (short := short_of(watch)) is not None]
-
-
-def attempt_of(trial: Trial, purpose: str, placement: Placement) -> Attempt:
     return Attempt(
         job_id=trial.job_id,
         trial_number=trial.number,
         number=0,
-        purpose="measure" if purpose == "measure" else "confirm",
         placement=placement,
         created_at=datetime.now(UTC),
     )
 
 
-def is_long_enough(watches: list[PatientWatch], status: RunStatus) -> bool:
-    needed = [w.ended[0].warmup_s + w.ended[0].window_s for w in watches if w.ended is not None]
-    first = next((r.t_s for r in watches[0].records), status.now_s)
-    return status.now_s - first >= TIMES_LONGER * max(needed, default=0.0)
+def is_long_enough(watch: PatientWatch, status: RunStatus) -> bool:
+    if watch.ended is None:
+        return False
+    measured_s = watch.ended[0].warmup_s + watch.ended[0].window_s
+    first_s = next((r.t_s for r in watch.records), status.now_s)
+    return status.now_s - first_s >= min(LONGEST_S, TIMES_LONGER * measured_s)
 
 
 def short_of(watch: PatientWatch) -> Short | None:
     """The short figure beside the long one; None where the trial failed or never had to end."""
-    whole = measure.read(watch.records).throughput
+    reading = measure.read(watch.records)
+    whole = reading.throughput
     if watch.ended is None or whole is None:
         return None
     measurement, reason = watch.ended
-    purpose, params = watch.attempt.purpose, watch.trial.params
-    short = Short(purpose=purpose, params=params, measurement=measurement, reason=reason)
+    short = Short(params=watch.trial.params, measurement=measurement, reason=reason)
     short.truth = whole.value
+    if reading.window is not None:
+        short.load_pct = watch.surroundings().load_pct(*reading.window)
     short.times_longer = (whole.warmup_s + whole.window_s) / max(short.measured_s, 1e-9)
     return short
 
@@ -170,11 +192,11 @@ def compare(spec: JobSpec, trials: list[Trial]) -> list[Short]:
         try:
             for trial in trials:
                 usual_pct = usual_load_pct(spec, done) or 0.0
-                for short in run(executor, spec, trial, usual_pct):
+                short = run(executor, spec, trial, usual_pct)
+                if short is not None:
                     print(line_of(short), file=sys.stderr, flush=True)
                     found.append(short)
-                    attempt = attempt_of(trial, short.purpose, Placement(cores=((),), gpus=((),)))
-                    done.append(replace(attempt, measurement=short.measurement))
+                    done.append(replace(attempt_of(spec, trial), measurement=short.measurement))
         finally:
             executor.close()
     return found
@@ -183,8 +205,9 @@ def compare(spec: JobSpec, trials: list[Trial]) -> list[Short]:
 def line_of(short: Short) -> str:
     words = "stable" if short.measurement.is_stable else "; ".join(short.measurement.notes)
     return (
-        f"{short.purpose:8} {short.measured_s:6.1f} s ({short.reason}), "
-        f"{100 * short.error:+6.2f} % of the figure after {short.times_longer:.0f} times as long, "
+        f"{short.measured_s:6.1f} s ({short.reason}), "
+        f"{100 * short.error:+6.2f} % of the figure after {short.times_longer:.0f} times as long "
+        f"(other load {short.load_pct or 0:.0f} %), "
         f"{words}: {short.params}"
     )
 
@@ -210,34 +233,24 @@ def share(found: list[bool]) -> float | None:
     return round(sum(found) / len(found), 4) if found else None
 
 
-def table(result: dict[str, dict[str, float | None]]) -> str:
-    lines = ["".join(f"{word:>22}" for word in ("", *result))]
-    for name in next(iter(result.values())):
-        cells = [row[name] for row in result.values()]
-        lines.append(
-            f"{name:>22}" + "".join(f"{'unknown' if c is None else f'{c:.4g}':>22}" for c in cells)
-        )
-    return "\n".join(lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=10, help="configurations; the default first")
     parser.add_argument("--job", type=Path, default=Path("examples/dlrm.yaml"))
+    parser.add_argument("--precision-pct", type=float, default=PRECISION_PCT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    spec = job_of(options.job)
-    shorts = compare(spec, trials_of(spec, options.trials, options.seed))
-    result = {"all": summary(shorts)} | {
-        purpose: summary([s for s in shorts if s.purpose == purpose]) for purpose in PURPOSES
-    }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the gang must be stopped first
+    spec = job_of(options.job, options.precision_pct)
+    result = summary(compare(spec, trials_of(spec, options.trials, options.seed)))
     if options.json:
-        print(json.dumps(result["all"] | {p: result[p] for p in PURPOSES}, indent=2))
-    else:
-        print(table(result))
+        print(json.dumps(result, indent=2))
+        return
+    for name, value in result.items():
+        print(f"{name:>22}  {'unknown' if value is None else f'{value:.4g}'}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tuner.disturbance import is_repeated, usual_load_pct
 from tuner.errors import ExecutorError, TrimtabError
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
+from tuner.known import Known, known_gain
 from tuner.launch import held, launch_command, place
 from tuner.model import (
     Application,
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 EXECUTOR_PATIENCE_S = 60.0
 """How long an executor that cannot start a gang is asked again before the attempt is lost."""
 
-MakeSearcher = Callable[[JobSpec, Sequence[Trial]], Searcher]
+MakeSearcher = Callable[[JobSpec, Sequence[Trial], Known | None], Searcher]
 
 
 class Controller:
@@ -197,7 +198,8 @@ class Controller:
         )
 
     def _ask(self, now: Snapshot) -> None:
-        suggestions = self._make_searcher(now.job.spec, now.trials).ask(1)
+        known = known_gain(now.job.spec, self._host)
+        suggestions = self._make_searcher(now.job.spec, now.trials, known).ask(1)
         if not suggestions:
             self._exhausted.add(now.job.id)
         for suggestion in suggestions:

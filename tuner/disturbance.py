@@ -6,7 +6,6 @@ such a run out and making it again favours nobody. Pure.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 
 from tuner.collect.usage import over
 from tuner.gang import UsageSample
@@ -83,8 +82,8 @@ def _causes(
 
 
 def usual_load_pct(spec: JobSpec, attempts: Sequence[Attempt]) -> float | None:
-    """What other processes usually take during the runs of a job; 0 before any. None where its
-    trials run side by side, as then they are each other's load."""
+    """What other processes take in three of four runs of a job, or more; 0 before any. None where
+    its trials run side by side, as then they are each other's load."""
     if spec.search.parallel_trials > 1:
         return None
     loads = [
@@ -92,7 +91,7 @@ def usual_load_pct(spec: JobSpec, attempts: Sequence[Attempt]) -> float | None:
         for attempt in attempts
         if attempt.measurement is not None and "other_cpu_pct" in attempt.measurement.metrics
     ]
-    return median(loads) if loads else 0.0
+    return sorted(loads)[len(loads) // 4] if loads else 0.0
 
 
 def is_repeated(attempt: Attempt, attempts: Sequence[Attempt]) -> bool:

@@ -113,16 +113,19 @@ class Watch:
 
     def _measured(self, reading: measure.Reading, status: RunStatus) -> Measurement | None:
         status = self.reader.completed(status)
-        placement = self.attempt.placement
-        around = Surroundings(
-            samples=self.reader.usage,
-            num_cores=cost.num_cores(placement),
-            usual_load_pct=self.usual_load_pct,
-        )
+        placement, around = self.attempt.placement, self.surroundings()
         used = around.in_window(reading.window)
         doubts = self._doubts()
         found = assess.measurement_of(self.spec, reading, status, placement, used, doubts)
         return marked(found, reading, around) if found is not None else None
+
+    def surroundings(self) -> Surroundings:
+        """What the system has shown until now."""
+        return Surroundings(
+            samples=self.reader.usage,
+            num_cores=cost.num_cores(self.attempt.placement),
+            usual_load_pct=self.usual_load_pct,
+        )
 
     def _doubts(self) -> list[str]:
         if self.reader.bad_lines < MIN_BAD_LINES or self.reader.bad_share <= MAX_BAD_SHARE:
@@ -163,9 +166,7 @@ class Watch:
         for record in self.records:
             for name, value in record.values.items():
                 if record.rank == self.records[0].rank and name != "samples_per_s":
-                    curves.setdefault(name, []).append(
-                        (record.t_s - start_s, value, record.source)
-                    )
+                    curves.setdefault(name, []).append((record.t_s - start_s, value, record.source))
         return [
             MetricPoint(
                 job_id=self.attempt.job_id,

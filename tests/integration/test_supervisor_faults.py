@@ -1,6 +1,7 @@
 """What may befall a gang from outside: kills, stops, floods, full disks, clocks set back."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,13 @@ def test_a_killed_launcher_takes_its_workers_along(
     assert (ended.reason, ended.ranks[0].exit_code) == ("rank_failed", -sign)
     assert ended.elapsed_s < 30
     assert not any(map(is_running, workers))
+
+
+def test_a_gang_whose_folder_is_gone_ends_by_itself(executor: LocalExecutor, root: Path) -> None:
+    executor.launch(make_gang("job-0-0", python(LASTS)))
+    members = wait_for(lambda: left_of(root))
+    shutil.rmtree(root / "job-0-0")
+    wait_for(lambda: not any(is_running(member.pid) for member in members))
 
 
 CALLER = """

@@ -12,6 +12,7 @@ from tuner.controller import Controller
 from tuner.errors import ExecutorError, StaleLease
 from tuner.gang import Gang
 from tuner.interfaces import Fact, Searcher
+from tuner.known import Known
 from tuner.model import (
     AttemptState,
     FailureKind,
@@ -62,7 +63,7 @@ class InOrder:
         raise AssertionError("built from history, never told")
 
 
-def make_searcher(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def make_searcher(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     return InOrder(spec, trials)
 
 

@@ -192,6 +192,8 @@ class Supervision:
         try:
             touched = self._folder.lease.stat().st_mtime_ns
         except OSError:
+            if not self._folder.path.exists():  # nobody can stop or adopt this gang any more
+                return "controller_lost"
             touched = 0
         if touched != self._lease[0]:
             self._lease = (touched, now_s)

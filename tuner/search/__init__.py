@@ -6,6 +6,7 @@ Methods are imported when they are asked for: Optuna takes 0.7 s, SciPy's parts 
 from collections.abc import Callable, Sequence
 
 from tuner.interfaces import Searcher
+from tuner.known import Known
 from tuner.model import Trial
 from tuner.spec import JobSpec
 
@@ -13,49 +14,52 @@ GP_MAX_PARAMS = 16
 GP_MAX_TRIALS = 200
 
 
-def make_searcher(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
-    """The searcher that a job asks for, having learned from its trials so far."""
-    return SEARCHERS[spec.search.method](spec, trials)
+def make_searcher(
+    spec: JobSpec, trials: Sequence[Trial], known: Known | None = None
+) -> Searcher:
+    """The searcher that a job asks for, having learned from its trials so far; `known` is what
+    need not be learned."""
+    return SEARCHERS[spec.search.method](spec, trials, known)
 
 
-def _auto(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def _auto(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     """A Gaussian process up to 16 parameters and 200 trials, which covers tuning by real runs;
     beyond that its fit is slow and its distances mean little, so a Parzen estimator."""
     is_moderate = len(spec.space.params) <= GP_MAX_PARAMS and spec.budget.trials <= GP_MAX_TRIALS
-    return _bayesian(spec, trials) if is_moderate else _tpe(spec, trials)
+    return (_bayesian if is_moderate else _tpe)(spec, trials, known)
 
 
-def _bayesian(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def _bayesian(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     from tuner.search.bayesian import BayesianSearcher
 
-    return BayesianSearcher(spec, trials)
+    return BayesianSearcher(spec, trials, known)
 
 
-def _tpe(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def _tpe(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     from tuner.search.optuna_search import TPE, OptunaSearcher
 
     return OptunaSearcher(spec, trials, TPE)
 
 
-def _genetic(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def _genetic(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     from tuner.search.optuna_search import GENETIC, OptunaSearcher
 
     return OptunaSearcher(spec, trials, GENETIC)
 
 
-def _random(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def _random(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     from tuner.search.random import RandomSearcher
 
     return RandomSearcher(spec, trials)
 
 
-def _grid(spec: JobSpec, trials: Sequence[Trial]) -> Searcher:
+def _grid(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     from tuner.search.grid import GridSearcher
 
     return GridSearcher(spec, trials)
 
 
-SEARCHERS: dict[str, Callable[[JobSpec, Sequence[Trial]], Searcher]] = {
+SEARCHERS: dict[str, Callable[[JobSpec, Sequence[Trial], Known | None], Searcher]] = {
     "auto": _auto,
     "bayesian": _bayesian,
     "tpe": _tpe,

@@ -6,13 +6,14 @@ process models what is left (a grey box).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
+from tuner.known import Known
 from tuner.model import Suggestion, Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
@@ -29,10 +30,6 @@ LABEL_NOISE = 0.15
 LEAST_CHANCE = 1e-6
 TOP = 5
 """Best configurations whose neighbours are candidates where the space is too large to list."""
-
-Known = Callable[[Params], float]
-"""The part of a configuration's log gain that is known beforehand, up to a constant."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
@@ -91,7 +88,21 @@ class BayesianSearcher:
         outlook = self._outlook(lessons, candidates)
         worth = outlook.worth()
         chosen = rng.choice(np.flatnonzero(worth >= worth.max() - 1e-12).tolist())
-        return Suggestion(params=candidates[chosen], reason=_reason(outlook, chosen, len(lessons)))
+        return Suggestion(
+            params=candidates[chosen],
+            reason=_reason(outlook, chosen, len(lessons)),
+            predicted=self._predicted(float(outlook.mean[chosen])),
+        )
+
+    def _predicted(self, gain: float) -> dict[str, float]:
+        """The objective that is expected, where there is only one."""
+        baseline = self._history.baseline()
+        if baseline is None or len(self._spec.objectives) > 1:
+            return {}
+        (objective,) = self._spec.objectives
+        sign = 1 if objective.direction == "maximize" else -1
+        value = baseline.metrics[objective.metric] * math.exp(sign * gain / objective.weight)
+        return {objective.metric: value}
 
     def _outlook(
         self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params]

@@ -67,6 +67,10 @@ class History:
         waiting = [t.params for t in self._trials.values() if not t.state.is_finished]
         return sorted([*waiting, *self._asked.values()], key=self._identity)
 
+    def baseline(self) -> Measurement | None:
+        """What the default gave, once that is known."""
+        return decide.baseline_of(list(self._trials.values()))
+
     def rng(self) -> random.Random:
         """Chance that is the same after a restart and never repeats as the history grows."""
         return random.Random(f"{self._spec.search.seed}-{len(self.taken)}")

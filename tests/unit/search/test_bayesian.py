@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from tests.unit.search.search_cases import ended, failed, job, waiting
 from tuner.model import FailureKind
 from tuner.search.bayesian import BayesianSearcher
@@ -23,6 +25,13 @@ def test_it_finds_the_top_of_a_hill_in_few_trials() -> None:
         trials.append(ended(len(trials), asked.params, samples_per_s=rate(int(asked.params["x"]))))
     best = max(trials, key=lambda t: t.measurement.metrics["samples_per_s"] if t.measurement else 0)
     assert abs(int(best.params["x"]) - 27) <= 1
+
+
+def test_what_it_predicts_is_told_in_the_unit_of_the_objective() -> None:
+    spec = job(LINE, method="bayesian")
+    trials = [ended(i, {"x": x}, samples_per_s=rate(x)) for i, x in enumerate((0, 20, 30, 40))]
+    asked = BayesianSearcher(spec, trials).ask(1)[0]
+    assert asked.predicted["samples_per_s"] == pytest.approx(rate(int(asked.params["x"])), rel=0.2)
 
 
 def test_it_keeps_away_from_where_memory_ended() -> None:

@@ -1,0 +1,50 @@
+"""What is known of a configuration's objectives before it is tried: the price of what it holds.
+
+The cost of a sample is price over rate. The price stands in the price book, so that only the rate
+has to be learned, and half of what makes configurations differ comes for free.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+from tuner import cost
+from tuner.interfaces import Host
+from tuner.launch import held, launch_command, place
+from tuner.space import Params
+from tuner.spec import JobSpec
+
+Known = Callable[[Params], float]
+"""Configuration -> the part of its log gain that is known, up to a constant."""
+
+PRICED = frozenset({"usd_per_hour", "usd_per_million_samples", "usd_per_million_requests"})
+"""Metrics that are in proportion to the price of an hour."""
+
+
+def known_gain(spec: JobSpec, host: Host) -> Known | None:
+    """None where no objective is in money, or a price is missing."""
+    priced = [o for o in spec.objectives if o.metric in PRICED]
+    if not priced or spec.prices is None:
+        return None
+    weight = sum(o.weight if o.direction == "maximize" else -o.weight for o in priced)
+    cores, gpus, names = host.cores(), host.gpus(), host.gpu_names()
+
+    def price(params: Params) -> Decimal | None:
+        command = launch_command(spec, params)
+        try:
+            placement = place(
+                spec, command, free_cores=cores, all_cores=cores, free_gpus=gpus, all_gpus=gpus
+            )
+        except ValueError:
+            return None
+        if placement is None:
+            return None
+        return cost.usd_per_hour(spec, replace(placement, gpu_names=held(names, placement)))
+
+    def known(params: Params) -> float:
+        # What cannot be placed here is refused at its launch; its price is no reason before that.
+        per_hour = price(params)
+        return weight * math.log(per_hour) if per_hour else 0.0
+
+    return known if price(spec.space.default()) else None
