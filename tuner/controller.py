@@ -25,7 +25,6 @@ from tuner.model import (
     AuditEvent,
     Failure,
     FailureKind,
-    Job,
     JobState,
     Measurement,
     Plan,
