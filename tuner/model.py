@@ -120,7 +120,7 @@ class Measurement:
     sources: dict[str, str] = field(default_factory=dict)
     """Metric -> the lines it was read from, as in a `MetricPoint`; streams apart by a blank."""
     fingerprint: dict[str, str] = field(default_factory=dict)
-    """What it was measured on: machine, processor, GPUs, driver, torch, code and data of the job."""
+    """What it was measured on: machine, processor, GPUs, driver, torch, code and data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,8 @@ from tuner.steady import Change, change_in
 
 FLOOR = 0.005
 WIDENING = 1.5
-"""On a shared virtual machine, nominal 95 % intervals of windows of 2 to 25 s held 57 to 85 % of the
-figures of longer runs without it (of 50 windows each), 86 to 94 % with it."""
+"""On a shared virtual machine, nominal 95 % intervals of windows of 2 to 25 s held 57 to 85 % of
+the figures of longer runs without it (of 50 windows each), 86 to 94 % with it."""
 MIN_BINS = 20
 LATE_WARMUP = 0.05
 """A warm-up that takes half of the run, and differs by more than this, is none."""
