@@ -377,8 +377,6 @@ def retries_left(attempts: Sequence[Attempt], trial_number: int) -> bool:
     lost = [
         a
         for a in attempts
-        if a.trial_number == trial_number
-        and a.purpose == "measure"
-        and _is_lost(a.failure)
+        if a.trial_number == trial_number and a.purpose == "measure" and _is_lost(a.failure)
     ]
     return len(lost) <= MAX_RETRIES

@@ -14,9 +14,7 @@ GP_MAX_PARAMS = 16
 GP_MAX_TRIALS = 200
 
 
-def make_searcher(
-    spec: JobSpec, trials: Sequence[Trial], known: Known | None = None
-) -> Searcher:
+def make_searcher(spec: JobSpec, trials: Sequence[Trial], known: Known | None = None) -> Searcher:
     """The searcher that a job asks for, having learned from its trials so far; `known` is what
     need not be learned."""
     return SEARCHERS[spec.search.method](spec, trials, known)

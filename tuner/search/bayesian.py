@@ -18,18 +18,22 @@ from tuner.model import Suggestion, Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
 from tuner.search.history import History, Lesson
+from tuner.search.transfer import Blend, Prior
 from tuner.search.unseen import Unseen
 from tuner.space import Params
 from tuner.spec import JobSpec
 
-START = 3
+START = 4
 """Configurations that fill the space before a model is asked, the baseline included."""
+START_KNOWN = 2
+"""The same where something is known: that is a model to begin with."""
 MIN_LESSONS = 2
 LABEL_NOISE = 0.15
 """Variance of the labels 1 (may win) to -1 (failed), so that no border is drawn too sharply."""
 LEAST_CHANCE = 1e-6
 TOP = 5
 """Best configurations whose neighbours are candidates where the space is too large to list."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
@@ -53,9 +57,16 @@ class Outlook:
 class BayesianSearcher:
     """Fills the space, then goes where improvement is expected; every suggestion is untried."""
 
-    def __init__(self, spec: JobSpec, trials: Sequence[Trial], known: Known | None = None) -> None:
+    def __init__(
+        self,
+        spec: JobSpec,
+        trials: Sequence[Trial],
+        known: Known | None = None,
+        prior: Prior | None = None,
+    ) -> None:
         self._spec = spec
         self._known = known
+        self._prior = prior
         self._history = History(spec, trials)
         self._unseen = Unseen(spec.space, self._history.taken)
 
@@ -69,20 +80,34 @@ class BayesianSearcher:
         lessons = self._history.lessons()
         measured = sum(lesson.is_measured for _, lesson in lessons)
         place = len(self._history.taken) + 1
-        if place > START and measured >= MIN_LESSONS:
+        if self._prior is not None and place <= START and measured < MIN_LESSONS:
+            return self._remembered(self._prior)
+        if (place > START or self._prior is not None) and measured >= MIN_LESSONS:
             with threadpool_limits(1):  # on small matrices more threads only wait for each other
                 return self._improving(lessons)
         params = self._unseen.farthest(self._history.rng())
         if params is None:
             return None
-        start = f"space-filling start {place} of {START}"
+        early = f"space-filling start {place} of {start}"
         late = f"space-filling: only {measured} of {MIN_LESSONS} results to learn from"
-        return Suggestion(params=params, reason=start if place <= START else late)
+        return Suggestion(params=params, reason=early if place <= start else late)
+
+    def _remembered(self, prior: Prior) -> Suggestion | None:
+        """What was best in earlier jobs, at what is known today."""
+        candidates = self._unseen.pool(self._history.rng(), prior.good())
+        if not candidates:
+            return None
+        worth = prior.at(candidates)[0] + self._known_of(candidates)
+        return Suggestion(
+            params=candidates[int(worth.argmax())],
+            reason=f"expected to be the best by {prior.num_sources} earlier jobs",
+        )
 
     def _improving(self, lessons: Sequence[tuple[Params, Lesson]]) -> Suggestion | None:
         rng = self._history.rng()
         ranked = sorted(lessons, key=lambda told: (told[1].infeasible > 0, -told[1].score))
-        candidates = self._unseen.pool(rng, [params for params, _ in ranked[:TOP]])
+        good = [params for params, _ in ranked[:TOP]]
+        candidates = self._unseen.pool(rng, [*good, *(self._prior.good() if self._prior else ())])
         if not candidates:
             return None
         outlook = self._outlook(lessons, candidates)
@@ -92,6 +117,7 @@ class BayesianSearcher:
             params=candidates[chosen],
             reason=_reason(outlook, chosen, len(lessons)),
             predicted=self._predicted(float(outlook.mean[chosen])),
+            expected_gain=None if outlook.best is None else math.exp(float(worth[chosen])),
         )
 
     def _predicted(self, gain: float) -> dict[str, float]:
@@ -107,26 +133,32 @@ class BayesianSearcher:
     def _outlook(
         self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params]
     ) -> Outlook:
-        space = self._spec.space
-        seen = features(space, candidates)
         measured = [(params, lesson) for params, lesson in lessons if lesson.is_measured]
-        known = self._known_of([params for params, _ in measured])
+        points = [params for params, _ in measured]
+        known = self._known_of(points)
         targets = np.array([lesson.score for _, lesson in measured]) - known
         noise = np.array([lesson.noise**2 for _, lesson in measured])
-        points = features(space, [params for params, _ in measured])
-        model = GaussianProcess(points, targets, noise)
-        pending = self._history.pending()
-        if pending:
-            model = _believing(model, points, targets, noise, features(space, pending))
-        mean, deviation = model.predict(seen)
+        model = self._model(points, targets, noise)
+        mean, deviation = model.predict(candidates)
         at_points = model.predict(points)[0] + known
         may_win = [lesson.infeasible <= 0 for _, lesson in measured]
         return Outlook(
             mean=mean + self._known_of(candidates),
             deviation=deviation,
-            chance=self._chance(lessons, seen),
+            chance=self._chance(lessons, features(self._spec.space, candidates)),
             best=float(at_points[may_win].max()) if any(may_win) else None,
         )
+
+    def _model(self, points: Sequence[Params], targets: Array, noise: Array) -> Blend:
+        """As if what runs now had given what is expected of it (Ginsbourger et al. 2010): what is
+        suggested beside it then lies elsewhere."""
+        space, pending = self._spec.space, self._history.pending()
+        told = Blend(space, self._prior, points, targets, noise)
+        if not pending:
+            return told
+        targets = np.concatenate([targets, told.predict(pending)[0]])
+        noise = np.concatenate([noise, np.zeros(len(pending))])
+        return Blend(space, self._prior, [*points, *pending], targets, noise, told)
 
     def _chance(self, lessons: Sequence[tuple[Params, Lesson]], seen: Sequence[Array]) -> Array:
         labels = np.array([_label(lesson) for _, lesson in lessons])
@@ -146,24 +178,6 @@ class BayesianSearcher:
 def _label(lesson: Lesson) -> float:
     """1 for what may win; below 0, and the lower the further off it was, for what may not."""
     return 1.0 if lesson.infeasible <= 0 else -0.2 - 0.8 * lesson.infeasible
-
-
-def _believing(
-    model: GaussianProcess,
-    points: Sequence[Array],
-    targets: Array,
-    noise: Array,
-    pending: Sequence[Array],
-) -> GaussianProcess:
-    """The model as if what runs now had given what is expected of it (Ginsbourger et al. 2010):
-    what is suggested beside it then lies elsewhere."""
-    mean, _ = model.predict(pending)
-    return GaussianProcess(
-        [np.concatenate(pair) for pair in zip(points, pending, strict=True)],
-        np.concatenate([targets, mean]),
-        np.concatenate([noise, np.zeros(len(mean))]),
-        model.scales,
-    )
 
 
 def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
