@@ -80,9 +80,10 @@ class BayesianSearcher:
         lessons = self._history.lessons()
         measured = sum(lesson.is_measured for _, lesson in lessons)
         place = len(self._history.taken) + 1
-        if self._prior is not None and place <= START and measured < MIN_LESSONS:
+        start = START if self._known is None else START_KNOWN
+        if self._prior is not None and place <= start and measured < MIN_LESSONS:
             return self._remembered(self._prior)
-        if (place > START or self._prior is not None) and measured >= MIN_LESSONS:
+        if (place > start or self._prior is not None) and measured >= MIN_LESSONS:
             with threadpool_limits(1):  # on small matrices more threads only wait for each other
                 return self._improving(lessons)
         params = self._unseen.farthest(self._history.rng())
