@@ -53,6 +53,7 @@ jobs = Table(
     Column("created_at", Utc, nullable=False),
     Column("started_at", Utc),
     Column("ended_at", Utc),
+    Column("search_ended", Text, nullable=False, server_default=""),
 )
 
 trials = Table(
@@ -64,6 +65,7 @@ trials = Table(
     Column("state", words(TrialState), nullable=False),
     Column("reason", Text, nullable=False),
     Column("predicted", Nested(dict[str, float]), nullable=False),
+    Column("expected_gain", Double),
     Column("measurement", Nested(Measurement)),
     Column("failure", Nested(Failure)),
     Column("created_at", Utc, nullable=False),

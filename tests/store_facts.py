@@ -121,6 +121,7 @@ def job(job_id: str = "job-1") -> Job:
         created_at=at(0),
         started_at=at(1),
         ended_at=at(2),
+        search_ended="nothing is left to try",
     )
 
 
@@ -132,6 +133,7 @@ def trial(number: int = 0, job_id: str = "job-1") -> Trial:
         state=TrialState.COMPLETE,
         reason="the baseline",
         predicted={"samples_per_s": 60000.0},
+        expected_gain=0.0125,
         measurement=MEASUREMENT,
         failure=FAILURE,
         created_at=at(3),

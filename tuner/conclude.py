@@ -72,7 +72,13 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
     )
     left_out = _left_out(evidence, plan)
     explained = _explained(plan, spec)
-    return replace(explained, explanation=(*explained.explanation, *left_out))
+    lines = (*explained.explanation, why_ended(evidence.job), *left_out)
+    return replace(explained, explanation=tuple(line for line in lines if line))
+
+
+def why_ended(job: Job) -> str:
+    """Why nothing more was searched, as a sentence; empty where that is not known."""
+    return f"The search ended: {job.search_ended}." if job.search_ended else ""
 
 
 def why_no_plan(trials: Sequence[Trial]) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from tuner import budget, conclude, cost, decide, fingerprint
+from tuner import budget, conclude, cost, decide, fingerprint, stopping
 from tuner.disturbance import is_repeated, usual_load_pct
 from tuner.errors import ExecutorError, TrimtabError
 from tuner.gang import Gang, RunState, RunStatus
@@ -22,7 +22,6 @@ from tuner.model import (
     Application,
     Attempt,
     AttemptState,
-    AuditEvent,
     Failure,
     FailureKind,
     JobState,
@@ -35,7 +34,7 @@ from tuner.model import (
 )
 from tuner.observe import Watch
 from tuner.rollout import request_by_policy
-from tuner.snapshot import Snapshot
+from tuner.snapshot import Snapshot, devices
 from tuner.spec import JobSpec
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,6 @@ class Controller:
         self._make_searcher = make_searcher
         self._epoch = epoch
         self._watches: dict[str, Watch] = {}
-        self._exhausted: set[str] = set()
 
     def step(self, job_id: str) -> None:
         """Observes, learns and launches, once. Raises StaleLease where another controller leads."""
@@ -179,18 +177,19 @@ class Controller:
                 self._ask(now)
                 return True
             case decide.Launch(trial_number=number, pair=pair):
+                if pair is not None:
+                    self._end_search(now)
                 return self._launch(now, number, pair)
             case decide.Conclude(candidate=candidate):
+                self._end_search(now)
                 self._conclude(now, candidate)
                 return False
 
     def _situation(self, now: Snapshot) -> decide.Situation:
         room = budget.room(now.job.spec, now.trials, now.attempts)
         return decide.Situation(
-            search_over=now.job.id in self._exhausted
-            or len(now.trials) >= now.job.spec.budget.trials
-            or any(a.purpose == "confirm" for a in now.attempts)
-            or decide.is_hopeless(now.trials),
+            search_over=bool(now.job.search_ended)
+            or stopping.why_over(now.job.spec, now.trials, now.attempts) is not None,
             out_of_budget=room.is_spent,
             may_measure=room.may_measure,
             may_pair=room.may_pair,
@@ -199,10 +198,21 @@ class Controller:
     def _ask(self, now: Snapshot) -> None:
         known = known_gain(now.job.spec, self._host)
         suggestions = self._make_searcher(now.job.spec, now.trials, known).ask(1)
-        if not suggestions:
-            self._exhausted.add(now.job.id)
-        for suggestion in suggestions:
+        suggestion = suggestions[0] if suggestions else None
+        why = stopping.why_refused(now.job.spec, now.trials, now.attempts, suggestion)
+        if suggestion is not None and why is None:
             self._suggest(now, suggestion)
+        else:
+            self._end_search(now, why)
+
+    def _end_search(self, now: Snapshot, why: str | None = None) -> None:
+        """Writes down, once, why nothing more is searched."""
+        if now.job.search_ended:
+            return
+        spec, trials, attempts = now.job.spec, now.trials, now.attempts
+        why = why or stopping.why_over(spec, trials, attempts) or stopping.why_spent(spec, attempts)
+        event = now.event("search.end", self._clock.now(), detail=why)
+        self._save(now, replace(now.job, search_ended=why), event)
 
     def _suggest(self, now: Snapshot, suggestion: Suggestion) -> None:
         trial = Trial(
@@ -211,6 +221,7 @@ class Controller:
             params=suggestion.params,
             reason=suggestion.reason,
             predicted=suggestion.predicted,
+            expected_gain=suggestion.expected_gain,
             created_at=self._clock.now(),
         )
         self._save(now, replace(now.job, state=JobState.SEARCHING, message="searching"), trial)
@@ -251,7 +262,8 @@ class Controller:
             facts.append(replace(trial, state=TrialState.RUNNING))
         # The clock of the budget starts with the first launch, not while it waits for room.
         state = JobState.SEARCHING if pair is None else JobState.CONFIRMING
-        message = "searching" if pair is None else "confirming the winner"
+        ended = f"confirming the winner; the search ended: {now.job.search_ended}"
+        message = "searching" if pair is None else ended
         started_at = now.job.started_at or self._clock.now()
         facts.append(replace(now.job, state=state, message=message, started_at=started_at))
         self._save(now, *facts)
@@ -313,16 +325,8 @@ class Controller:
 
     def _taken(self) -> tuple[set[int], set[int]]:
         """Cores and GPUs that attempts of any job hold now."""
-        cores: set[int] = set()
-        gpus: set[int] = set()
-        for job in self._store.jobs():
-            if job.state.is_finished:
-                continue
-            for attempt in self._store.attempts(job.id):
-                if not attempt.state.is_finished:
-                    cores.update(c for node in attempt.placement.cores for c in node)
-                    gpus.update(g for node in attempt.placement.gpus for g in node)
-        return cores, gpus
+        active = [job.id for job in self._store.jobs() if not job.state.is_finished]
+        return devices(a for job_id in active for a in self._store.attempts(job_id))
 
     # Ending
 
@@ -340,7 +344,8 @@ class Controller:
         facts: list[Plan | Application] = [plan]
         if application is not None:
             facts.append(application)
-        message = plan.explanation[0] if why_not is None else f"{plan.explanation[0]} {why_not}"
+        said = [plan.explanation[0], conclude.why_ended(now.job), why_not]
+        message = " ".join(part for part in said if part)
         self._end(now, JobState.SUCCEEDED, message, *facts)
 
     def _cancel(self, now: Snapshot) -> None:
@@ -375,16 +380,7 @@ class Controller:
         """One transaction, with its audit event."""
         written = list(facts)
         if event:
-            written.append(
-                AuditEvent(
-                    at=self._clock.now(),
-                    actor="controller",
-                    action=event,
-                    job_id=now.job.id,
-                    subject=about.launch_key if about is not None else now.job.id,
-                    detail=about.failure.cause if about is not None and about.failure else "",
-                )
-            )
+            written.append(now.event(event, self._clock.now(), about))
         self._store.save(*written, epoch=self._epoch)
         now.put(*facts)
 

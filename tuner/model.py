@@ -146,6 +146,8 @@ class Job:
     created_at: datetime
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    search_ended: str = ""
+    """Why no more configurations are tried; empty while they may be."""
 
     @property
     def name(self) -> str:
@@ -163,6 +165,8 @@ class Trial:
     reason: str
     """Why it was suggested."""
     predicted: dict[str, float] = field(default_factory=dict)
+    expected_gain: float | None = None
+    """As in its `Suggestion`."""
     measurement: Measurement | None = None
     failure: Failure | None = None
     created_at: datetime
@@ -386,3 +390,6 @@ class Suggestion:
     params: dict[str, Value]
     reason: str
     predicted: dict[str, float] = field(default_factory=dict)
+    expected_gain: float | None = None
+    """Log gain over the best so far that is expected of it, chances of failing counted; None where
+    the method does not know."""

@@ -1,10 +1,11 @@
 """A job as the controller sees it during one step."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from tuner.interfaces import Fact
-from tuner.model import Attempt, Job, Placement, Trial
+from tuner.model import Attempt, AuditEvent, Job, Placement, Trial
 
 
 @dataclass(slots=True)
@@ -52,3 +53,23 @@ class Snapshot:
             created_at=now,
             fingerprint=fingerprint,
         )
+
+    def event(
+        self, action: str, at: datetime, about: Attempt | None = None, detail: str = ""
+    ) -> AuditEvent:
+        """What the controller did, for the audit; a failed attempt gives the detail itself."""
+        return AuditEvent(
+            at=at,
+            actor="controller",
+            action=action,
+            job_id=self.job.id,
+            subject=about.launch_key if about is not None else self.job.id,
+            detail=about.failure.cause if about is not None and about.failure else detail,
+        )
+
+
+def devices(attempts: Iterable[Attempt]) -> tuple[set[int], set[int]]:
+    """Cores and GPUs that attempts hold now."""
+    held = [a.placement for a in attempts if not a.state.is_finished]
+    cores = {core for placement in held for node in placement.cores for core in node}
+    return cores, {gpu for placement in held for node in placement.gpus for gpu in node}

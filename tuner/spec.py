@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import ClassVar, Literal
 
 from tuner import expression
+from tuner.description import Description
 from tuner.expression import Value
 from tuner.money import Money
 from tuner.prices import PriceBook, Purchase
@@ -185,16 +186,26 @@ class Search:
     """How configurations are chosen."""
 
     __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    method: Literal["auto", "bayesian", "tpe", "genetic", "random", "grid"] = "auto"
-    """`bayesian` is a Gaussian process, `tpe` a Parzen estimator, `genetic` NSGA-II; `auto`
-    chooses by the size of the space."""
+    method: Literal["auto", "bayesian", "tpe", "genetic", "swarm", "random", "grid"] = "auto"
+    """`bayesian` is a Gaussian process, `tpe` a Parzen estimator, `genetic` NSGA-II, `swarm` a
+    particle swarm; `auto` chooses by the size of the space."""
     seed: int = 0
     parallel_trials: int = 1
     """Trials at once, where the machine has room for them side by side."""
+    stop_gain_pct: float = 0.1
+    """The search ends once another trial is expected to gain less than this over the best so far;
+    with 0 only its budget ends it. Methods without a model do not know."""
+    horizon_hours: float | None = None
+    """Hours for which the job is going to run with the plan. Trials then have to pay for themselves
+    within them, which takes the place of `stop_gain_pct`."""
 
     def __post_init__(self) -> None:
         if self.parallel_trials < 1:
             raise ValueError(f"parallel_trials must be at least 1, not {self.parallel_trials}")
+        if not 0 <= self.stop_gain_pct < 100:
+            raise ValueError(f"stop_gain_pct must be from 0 to 100, not {self.stop_gain_pct}")
+        if self.horizon_hours is not None and not 0 < self.horizon_hours < math.inf:
+            raise ValueError(f"horizon_hours must be above 0, not {self.horizon_hours}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +325,8 @@ class JobSpec:
     resources: Resources = field(default_factory=Resources)
     prices: PriceBook | None = None
     """Without a price book costs are unknown, never 0."""
+    estimate: Description | None = None
+    """The work, for predictions without a trial (`trimtab estimate`)."""
     measuring: Measuring = field(default_factory=Measuring)
     apply: Apply = field(default_factory=Apply)
 

@@ -133,7 +133,10 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
 
 
 def test_foreign_keys_are_checked_at_the_end_of_a_migration(database: SqliteFile) -> None:
-    orphan = "INSERT INTO trials VALUES ('j', 0, '{}', 'waiting', '', '{}', NULL, NULL, '', NULL)"
+    orphan = (
+        "INSERT INTO trials (job_id, number, params, state, reason, predicted, created_at) "
+        "VALUES ('j', 0, '{}', 'waiting', '', '{}', '')"
+    )
     with pytest.raises(StoreError, match="belong to nothing"), database.migrate() as connection:
         connection.exec_driver_sql(orphan)
     with database.write() as connection:
