@@ -51,24 +51,53 @@ class Scales:
         return cls(lengths=vector[:-2], signal=float(vector[-2]), noise=float(vector[-1]))
 
 
-class GaussianProcess:
-    """A posterior over functions of the parameters.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """What the mean may follow besides a constant."""
 
-    `trend` is a basis that the mean may follow besides a constant, with the prior standard
-    deviation of each coefficient: [n, b] and [b].
-    """
+    columns: Array
+    """[n, b], in the unit of the targets; the coefficients are N(0, 1) and integrated out."""
+    spread: float
+    """Standard deviation expected of the targets before they are seen; counts as two of them."""
+
+
+class GaussianProcess:
+    """A posterior over functions of the parameters, and of a trend where one is given."""
 
     def __init__(
-        self, points: Sequence[Array], targets: Array, noise: Array, scales: Scales | None = None
+        self,
+        points: Sequence[Array],
+        targets: Array,
+        noise: Array,
+        scales: Scales | None = None,
+        trend: Trend | None = None,
     ) -> None:
         self._points = list(points)
         self._centre = float(targets.mean())
-        self._unit = max(float(targets.std()), 1e-9)
+        self._unit = max(_spread(targets, trend), 1e-9)
         self._targets = (targets - self._centre) / self._unit
         self._noise = noise / self._unit**2
         self._distances = [_squared(p, p) for p in self._points]
+        self._basis = self._based(len(targets), trend.columns if trend else None)
         self.scales = self._fit(scales) if scales is None else scales
         self._condition()
+
+    @property
+    def evidence(self) -> float:
+        """Log posterior density of the targets at the hyperparameters, up to a constant."""
+        vector = self.scales.vector()
+        loss, _ = self._loss(vector, Scales.prior(len(self._points)).vector())
+        return -loss - len(self._targets) * math.log(self._unit)
+
+    @property
+    def widest(self) -> float:
+        """Standard deviation far from every point, the constant mean being known."""
+        return self._unit * math.exp(0.5 * self.scales.signal)
+
+    def _based(self, count: int, columns: Array | None) -> Array:
+        """The columns of the linear part, the constant first, in units of the targets."""
+        constant = np.full((count, 1), OFFSET_SD)
+        return constant if columns is None else np.hstack([constant, columns / self._unit])
 
     def _fit(self, start: Scales | None) -> Scales:
         prior = Scales.prior(len(self._points))
@@ -89,7 +118,8 @@ class GaussianProcess:
         scales = Scales.of(vector)
         kernel, slopes = _kernel_and_slopes(self._distances, scales)
         count = len(self._targets)
-        whole = kernel + OFFSET_SD**2 + np.diag(self._noise + math.exp(scales.noise) + _JITTER)
+        noise = self._noise + math.exp(scales.noise) + _JITTER
+        whole = kernel + self._basis @ self._basis.T + np.diag(noise)
         try:
             lower = np.linalg.cholesky(whole)
         except np.linalg.LinAlgError:
@@ -108,18 +138,31 @@ class GaussianProcess:
     def _condition(self) -> None:
         kernel, _ = _kernel_and_slopes(self._distances, self.scales)
         noise = self._noise + math.exp(self.scales.noise) + _JITTER
-        self._lower = np.linalg.cholesky(kernel + OFFSET_SD**2 + np.diag(noise))
+        self._lower = np.linalg.cholesky(kernel + self._basis @ self._basis.T + np.diag(noise))
         self._weights = cho_solve((self._lower, True), self._targets)
 
-    def predict(self, candidates: Sequence[Array]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the function (without noise) at [m] candidates."""
+    def predict(
+        self, candidates: Sequence[Array], columns: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Mean and standard deviation of the function (without noise) at [m] candidates;
+        `columns` are those of the trend, [m, b]."""
         distances = [_squared(c, p) for c, p in zip(candidates, self._points, strict=True)]
-        cross = _kernel(distances, self.scales) + OFFSET_SD**2
+        basis = self._based(len(candidates[0]), columns)
+        cross = _kernel(distances, self.scales) + basis @ self._basis.T
         mean = cross @ self._weights
         half = solve_triangular(self._lower, cross.T, lower=True)
-        variance = math.exp(self.scales.signal) + OFFSET_SD**2 - (half**2).sum(axis=0)
+        own = math.exp(self.scales.signal) + (basis**2).sum(axis=1)
+        variance = own - (half**2).sum(axis=0)
         deviation = np.sqrt(np.maximum(variance, 1e-12))
         return self._centre + self._unit * mean, self._unit * deviation
+
+
+def _spread(targets: Array, trend: Trend | None) -> float:
+    seen = float(targets.std())
+    if trend is None:
+        return seen
+    count = len(targets)
+    return math.sqrt((count * seen**2 + 2 * trend.spread**2) / (count + 2))
 
 
 def _squared(left: Array, right: Array) -> Array:
