@@ -18,6 +18,8 @@ Schema = Mapping[str, object]
 
 EXAMPLES = {
     "name": "name: my-job",
+    "rows": "rows: 1000000",
+    "dim": "dim: 16",
     "workload": "workload: {name: dlrm}",
     "space": "space: {params: {nnodes: {kind: int, low: 1, high: 2}}}",
     "params": "params: {nnodes: {kind: int, low: 1, high: 2}}",

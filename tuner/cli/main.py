@@ -6,11 +6,11 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import exits, jobs, plans, prices, session, system, trials
+from tuner.cli import estimate, exits, jobs, plans, prices, session, system, trials
 from tuner.errors import TrimtabError
 
 _COMMANDS = (
-    *("demo", "init", "run"),
+    *("demo", "init", "estimate", "run"),
     *("job", "trial", "plan"),
     *("apply", "rollback", "start"),
     *("serve", "prices", "doctor", "version", "help"),
@@ -44,6 +44,7 @@ app = typer.Typer(
 _TUNE, _LOOK, _APPLY, _SYSTEM = "Tune", "Look", "Apply", "System"
 app.command(rich_help_panel=_TUNE)(system.demo)
 app.command(rich_help_panel=_TUNE)(system.init)
+app.add_typer(estimate.app, name="estimate", rich_help_panel=_TUNE)
 app.command(rich_help_panel=_TUNE)(jobs.run)
 app.add_typer(jobs.app, name="job", rich_help_panel=_LOOK)
 app.add_typer(trials.app, name="trial", rich_help_panel=_LOOK)

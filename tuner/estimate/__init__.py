@@ -1,0 +1,1 @@
+"""Formulas that predict what a configuration does before it is tried, and their calibration."""

@@ -1,0 +1,97 @@
+"""The time of one training step, put together from its parts.
+
+    step = max(compute, memory) + overhead + communication + what of the loader is not hidden
+
+Communication is not assumed to overlap with computing: that it does is left to calibration.
+"""
+
+from dataclasses import dataclass
+
+from tuner.description import Description
+from tuner.estimate import pipeline, tables
+from tuner.estimate.collectives import Cost, Link, collective
+from tuner.estimate.configuration import Configuration
+from tuner.estimate.devices import Device
+from tuner.estimate.factors import Factors
+from tuner.estimate.roofline import roofline_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Seconds of a step of the whole gang, apart by cause."""
+
+    samples: float
+    device_s: float
+    """Computing or moving memory, whichever takes longer."""
+    overhead_s: float
+    latency_s: float
+    transfer_s: float
+    loader_s: float
+    """What of the loader is not hidden."""
+    waits_varying: float = 0.0
+    """Share of time waiting for data, if loader and trainer vary as much as they can."""
+
+    @property
+    def total_s(self) -> float:
+        return self.device_s + self.overhead_s + self.latency_s + self.transfer_s + self.loader_s
+
+    @property
+    def samples_per_s(self) -> float:
+        return self.samples / self.total_s
+
+    @property
+    def waits(self) -> float:
+        """Share of time waiting for data, at least."""
+        return self.loader_s / self.total_s
+
+
+def step_of(work: Description, device: Device, run: Configuration, factors: Factors) -> Step:
+    """Predicts a step of a configuration on a device."""
+    device_s = _device_s(work, device, run, factors)
+    sent = _communication(work, device, run)
+    latency_s, transfer_s = factors.latency * sent.latency_s, factors.transfer * sent.transfer_s
+    trainer_s = device_s + factors.overhead_s + latency_s + transfer_s
+    batch_s = factors.loader * work.loader_s_per_sample * run.batch_per_rank
+    workers = run.loader_workers
+    return Step(
+        samples=run.global_batch,
+        device_s=device_s,
+        overhead_s=factors.overhead_s,
+        latency_s=latency_s,
+        transfer_s=transfer_s,
+        loader_s=pipeline.exposed_loader_s(batch_s, trainer_s, workers=workers),
+        waits_varying=pipeline.loader_bound_share_varying(batch_s, trainer_s, workers=workers),
+    )
+
+
+def _device_s(work: Description, device: Device, run: Configuration, factors: Factors) -> float:
+    is_core = device.is_core
+    cores = run.threads if is_core else 1
+    moved = tables.moved_bytes(work.tables, run.strategy, run.ranks, run.batch_per_rank)
+    # Parameters are read forward and backward; gradient, state and value are read and written.
+    moved += work.dense_parameters * 4 * 6
+    moved += 2 * work.activation_bytes_per_sample * run.batch_per_rank
+    return roofline_s(
+        work.flops_per_sample * run.batch_per_rank,
+        moved,
+        peak_gflops=cores * device.gflops(run.precision) / factors.compute,
+        memory_gb_per_s=cores * device.memory_gb_per_s / factors.memory,
+    )
+
+
+def _communication(work: Description, device: Device, run: Configuration) -> Cost:
+    """All messages of a step over the slowest link that they cross, without factors."""
+    link = link_of(device, run)
+    dense = tables.Message(kind="all_reduce", num_bytes=4.0 * work.dense_parameters)
+    sent = tables.messages(work.tables, run.strategy, run.ranks, run.batch_per_rank)
+    total = Cost()
+    for message in (dense, *sent):
+        total += collective(message.kind, run.ranks, message.num_bytes, link)
+    return total
+
+
+def link_of(device: Device, run: Configuration) -> Link:
+    """The link of a node, which a ring uses once each way, or that between nodes."""
+    inside = run.nodes == 1
+    gb_per_s = device.node_link_gb_per_s if inside else device.link_gb_per_s
+    return Link(latency_s=device.link_latency_us * 1e-6, bytes_per_s=gb_per_s * 1e9)
