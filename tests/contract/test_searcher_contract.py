@@ -176,7 +176,7 @@ def run_in_memory(number: int, params: dict[str, Value]) -> Trial:
     return ended(number, params, samples_per_s=1e4)
 
 
-SEEDS = {"bayesian": 2, "tpe": 8, "genetic": 8}
+SEEDS = {"bayesian": 2, "tpe": 8, "genetic": 8, "swarm": 8}
 """Runs to average over; a Gaussian process takes a second for each and needs fewer."""
 
 

@@ -40,9 +40,15 @@ def _tpe(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searche
 
 
 def _genetic(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
-    from tuner.search.optuna_search import GENETIC, OptunaSearcher
+    from tuner.search.genetic import GeneticSearcher
 
-    return OptunaSearcher(spec, trials, GENETIC)
+    return GeneticSearcher(spec, trials, known)
+
+
+def _swarm(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
+    from tuner.search.swarm import SwarmSearcher
+
+    return SwarmSearcher(spec, trials, known)
 
 
 def _random(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
@@ -62,6 +68,7 @@ SEARCHERS: dict[str, Callable[[JobSpec, Sequence[Trial], Known | None], Searcher
     "bayesian": _bayesian,
     "tpe": _tpe,
     "genetic": _genetic,
+    "swarm": _swarm,
     "random": _random,
     "grid": _grid,
 }

@@ -16,14 +16,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from threadpoolctl import threadpool_limits
 
 from tuner.expression import Value
 from tuner.model import Suggestion, Trial
 from tuner.search.history import History, Lesson
-from tuner.search.scale import filled, identity, ranked
+from tuner.search.scale import filled, ranked
 from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params
 from tuner.spec import JobSpec
@@ -35,8 +35,8 @@ ASKS = 3
 """How often a sampler may want what is taken or no member, before the nearest untried is used."""
 START = 5
 """Configurations that fill the space before a model is asked, the baseline included."""
-POPULATION = 8
-"""Of a generation: several must fit into 20 to 60 trials, and fewer parents lack variety."""
+MIN_LESSONS = 2
+"""Results without which a sampler would only guess."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,34 +46,19 @@ class Method:
     sampler: Callable[[int], BaseSampler]
     """By its seed."""
     reason: str
-    needs: int = 2
-    """Results without which it would only guess."""
-    per_objective: bool = False
-    """Whether it weighs the objectives itself instead of being told their weighted sum."""
 
 
 def _parzen(seed: int) -> BaseSampler:
     return TPESampler(seed=seed, n_startup_trials=1)
 
 
-def _nsga(seed: int) -> BaseSampler:
-    return NSGAIISampler(seed=seed, population_size=POPULATION)
-
-
 TPE = Method(sampler=_parzen, reason="likeliest to be good by Parzen estimators over {n} trials")
-GENETIC = Method(
-    sampler=_nsga,
-    reason="child of the best of {n} trials (NSGA-II)",
-    needs=POPULATION,
-    per_objective=True,
-)
 
 
 class OptunaSearcher:
     """Fills the space, then asks a sampler; every suggestion is an untried member."""
 
     def __init__(self, spec: JobSpec, trials: Sequence[Trial], method: Method) -> None:
-        self._spec = spec
         self._space = spec.space
         self._method = method
         self._history = History(spec, trials)
@@ -89,7 +74,7 @@ class OptunaSearcher:
     def _next(self) -> Suggestion | None:
         lessons = self._history.lessons()
         place = len(self._history.taken) + 1
-        if place > START and len(lessons) >= self._method.needs:
+        if place > START and len(lessons) >= MIN_LESSONS:
             # On matrices this small more threads only wait for each other, and for the trials.
             with threadpool_limits(1):
                 return self._modelled(lessons)
@@ -97,7 +82,7 @@ class OptunaSearcher:
         if params is None:
             return None
         start = f"space-filling start {place} of {START}"
-        late = f"space-filling: only {len(lessons)} of {self._method.needs} results to learn from"
+        late = f"space-filling: only {len(lessons)} of {MIN_LESSONS} results to learn from"
         return Suggestion(params=params, reason=start if place <= START else late)
 
     def _modelled(self, lessons: Sequence[tuple[Params, Lesson]]) -> Suggestion | None:
@@ -109,7 +94,7 @@ class OptunaSearcher:
             asked = study.ask(self._distributions).params
             everything = {n: _from_optuna(p, asked[n]) for n, p in self._space.params.items()}
             params = self._space.active(everything)
-            if self._is_usable(params):
+            if self._unseen.has(params):
                 return Suggestion(params=params, reason=reason)
             refused.append(params)
         nearest = self._unseen.nearest(refused[0], rng)
@@ -119,39 +104,25 @@ class OptunaSearcher:
             params=nearest, reason=f"{reason}; the nearest configuration not tried yet"
         )
 
-    def _is_usable(self, params: Params) -> bool:
-        is_taken = identity(self._space, params) in self._history.taken
-        return not is_taken and self._space.contains(params)
-
     def _study(self, lessons: Sequence[tuple[Params, Lesson]], seed: int) -> optuna.Study:
-        objectives = len(self._spec.objectives) if self._method.per_objective else 1
-        study = optuna.create_study(
-            directions=["maximize"] * objectives, sampler=self._method.sampler(seed)
-        )
+        study = optuna.create_study(direction="maximize", sampler=self._method.sampler(seed))
         is_constrained = any(lesson.infeasible > 0 for _, lesson in lessons)
-        for index, (params, lesson) in enumerate(lessons):
-            study.add_trial(self._told(index, params, lesson, is_constrained))
+        for params, lesson in lessons:
+            study.add_trial(self._told(params, lesson, is_constrained))
         for params in self._history.pending():
             study.add_trial(self._trial(params, TrialState.RUNNING))
         return study
 
-    def _told(
-        self, index: int, params: Params, lesson: Lesson, is_constrained: bool
-    ) -> FrozenTrial:
+    def _told(self, params: Params, lesson: Lesson, is_constrained: bool) -> FrozenTrial:
         """A result for Optuna. What failed counts as complete with the worst value and a broken
         constraint, because samplers ignore trials that are told as failed."""
-        values = lesson.gains if self._method.per_objective else (lesson.score,)
-        trial = self._trial(params, TrialState.COMPLETE, values, generation=index // POPULATION)
+        trial = self._trial(params, TrialState.COMPLETE, (lesson.score,))
         if is_constrained:
             trial.set_constraint("infeasible", lesson.infeasible)
         return trial
 
     def _trial(
-        self,
-        params: Params,
-        state: TrialState,
-        values: Sequence[float] | None = None,
-        generation: int = 0,
+        self, params: Params, state: TrialState, values: Sequence[float] | None = None
     ) -> FrozenTrial:
         everything = filled(self._space, params)
         return optuna.trial.create_trial(
@@ -159,8 +130,6 @@ class OptunaSearcher:
             values=values,
             params={n: _to_optuna(p, everything[n]) for n, p in self._space.params.items()},
             distributions=self._distributions,
-            # NSGA-II tells generations by this mark, which only trials of its own would have.
-            system_attrs={NSGAIISampler._get_generation_key(): generation},
         )
 
 

@@ -16,7 +16,7 @@ Vector = tuple[float, ...]
 def position(space: Space, params: Params) -> Vector:
     """The coordinates of a configuration; `math.dist` between two is how different they are."""
     everything = filled(space, params)
-    return tuple(x for n, p in space.params.items() for x in _coordinates(p, everything[n]))
+    return tuple(x for n, p in space.params.items() for x in coordinates(p, everything[n]))
 
 
 def filled(space: Space, params: Params) -> dict[str, Value]:
@@ -36,7 +36,8 @@ def ranked(parameter: Choice) -> tuple[Value, ...]:
     )
 
 
-def _coordinates(parameter: Int | Float | Choice, value: Value) -> Vector:
+def coordinates(parameter: Int | Float | Choice, value: Value) -> Vector:
+    """One for a number, one per option for a category."""
     if not isinstance(parameter, Choice):
         return (_share(parameter, float(value)),)
     options = ranked(parameter)

@@ -38,6 +38,10 @@ class Unseen:
             self._listed = {identity(space, p): self._member(p) for p in space.members()}
         self._all = space.members() if space.is_finite else iter(())
 
+    def has(self, params: Params) -> bool:
+        """Whether it is a member that nobody has tried."""
+        return self._is_new(params) and self._space.contains(params)
+
     def any(self, rng: random.Random) -> dict[str, Value] | None:
         """One at random; None where there is none."""
         for _ in range(REPEATS):

@@ -29,7 +29,8 @@ def next_of(spec: JobSpec, trials: list[Trial]) -> Suggestion:
     ("method", "reason"),
     [
         ("tpe", "likeliest to be good by Parzen estimators over 9 trials"),
-        ("genetic", "child of the best of 9 trials (NSGA-II)"),
+        ("genetic", "child of the best of 9 trials (NSGA-II): "),
+        ("swarm", "particle 5 of 5 flies on, after 9 trials (PSO)"),
         ("random", "drawn at random"),
         ("grid", "next point of the grid"),
     ],
@@ -46,7 +47,7 @@ def test_auto_leaves_large_problems_to_parzen_estimators() -> None:
         assert "Parzen" in next_of(spec, tried(spec, 9)).reason
 
 
-@pytest.mark.parametrize("method", ["tpe", "genetic"])
+@pytest.mark.parametrize("method", ["tpe", "genetic", "swarm"])
 def test_the_start_fills_the_space(method: str) -> None:
     spec = job(Space(params={"x": Int(low=0, high=60), "y": Int(low=0, high=60)}), method=method)
     asked = make_searcher(spec, tried(spec, 1)).ask(START - 1)
