@@ -129,7 +129,7 @@ class AxPlayer:
     def __init__(self, surface: Surface, seed: int) -> None:
         # It tells of every trial, and warns of what is deprecated in the libraries below it.
         warnings.simplefilter("ignore")
-        logging.getLogger("ax").setLevel(logging.ERROR)
+        logging.disable(logging.INFO)
         from ax.api.client import Client
         from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 
