@@ -12,6 +12,7 @@ from decimal import Decimal
 from tuner import cost
 from tuner.interfaces import Host
 from tuner.launch import held, launch_command, place
+from tuner.model import Placement
 from tuner.space import Params
 from tuner.spec import JobSpec
 
@@ -22,15 +23,11 @@ PRICED = frozenset({"usd_per_hour", "usd_per_million_samples", "usd_per_million_
 """Metrics that are in proportion to the price of an hour."""
 
 
-def known_gain(spec: JobSpec, host: Host) -> Known | None:
-    """None where no objective is in money, or a price is missing."""
-    priced = [o for o in spec.objectives if o.metric in PRICED]
-    if not priced or spec.prices is None:
-        return None
-    weight = sum(o.weight if o.direction == "maximize" else -o.weight for o in priced)
+def placements(spec: JobSpec, host: Host) -> Callable[[Params], Placement | None]:
+    """What a configuration would hold of an idle computer; None where it has no room for it."""
     cores, gpus, names = host.cores(), host.gpus(), host.gpu_names()
 
-    def price(params: Params) -> Decimal | None:
+    def placed(params: Params) -> Placement | None:
         command = launch_command(spec, params)
         try:
             placement = place(
@@ -40,7 +37,22 @@ def known_gain(spec: JobSpec, host: Host) -> Known | None:
             return None
         if placement is None:
             return None
-        return cost.usd_per_hour(spec, replace(placement, gpu_names=held(names, placement)))
+        return replace(placement, gpu_names=held(names, placement))
+
+    return placed
+
+
+def known_gain(spec: JobSpec, host: Host) -> Known | None:
+    """None where no objective is in money, or a price is missing."""
+    priced = [o for o in spec.objectives if o.metric in PRICED]
+    if not priced or spec.prices is None:
+        return None
+    weight = sum(o.weight if o.direction == "maximize" else -o.weight for o in priced)
+    placed = placements(spec, host)
+
+    def price(params: Params) -> Decimal | None:
+        placement = placed(params)
+        return None if placement is None else cost.usd_per_hour(spec, placement)
 
     def known(params: Params) -> float:
         # What cannot be placed here is refused at its launch; its price is no reason before that.

@@ -20,7 +20,9 @@ from tuner.controller import Controller
 from tuner.errors import Conflict, NotFound, UserError
 from tuner.executors import EXECUTORS
 from tuner.executors.host import LocalHost
+from tuner.explain.nouns import Explanation
 from tuner.interfaces import Clock, Store
+from tuner.known import known_gain, placements
 from tuner.launch import launch_command
 from tuner.ledger import Ledger, ledger_of
 from tuner.loop import Loop, SystemClock, is_dead
@@ -114,6 +116,14 @@ class Service:
         """What a job has spent so far, launch by launch."""
         job = self.job(ref)
         return ledger_of(job, self._store.attempts(job.id), self._clock.now())
+
+    def explain(self, ref: str) -> Explanation:
+        """What the trials of a job say together: what matters, and what else would do."""
+        from tuner.explain.explanation import explain  # its libraries take 0.5 s
+
+        job = self.job(ref)
+        known, placed = known_gain(job.spec, self._host), placements(job.spec, self._host)
+        return explain(job, self._store.trials(job.id), known, placed)
 
     def pause(self, ref: str, *, actor: str) -> Job:
         """Launches nothing new; what runs goes on to its end."""

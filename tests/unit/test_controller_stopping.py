@@ -84,14 +84,14 @@ def test_confirming_tells_why_the_search_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("budget", "said"),
     [
-        ({"budget": {"trials": 50}}, "nothing is left to try"),
-        ({"budget": {"trials": 50, "minutes": 1}}, "no other trial fits into budget.minutes"),
+        ({"trials": 50}, "nothing is left to try"),
+        ({"trials": 50, "minutes": 1}, "no other trial fits into budget.minutes"),
     ],
 )
-def test_every_other_end_is_named(changes: dict[str, object], said: str) -> None:
-    world = World(**changes)
+def test_every_other_end_is_named(budget: dict[str, float], said: str) -> None:
+    world = World(budget=budget)
     world.run()
     assert len(ends(world)) == 1
     assert ends(world)[0].startswith(said)

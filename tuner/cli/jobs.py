@@ -229,6 +229,16 @@ def cost(ref: JobRef = "@last", form: FormatOption = Format.TABLE) -> None:
         ledger.show(service.ledger(ref), form)
 
 
+@app.command()
+def explain(ref: JobRef = "@last", form: FormatOption = Format.TABLE) -> None:
+    """Show which parameters matter, what happens around the best, and what is nearly as good."""
+    from tuner.cli import explain as explained
+
+    with session.open_service() as service:
+        baseline = service.job(ref).spec.space.default()
+        explained.show(service.explain(ref), baseline, form)
+
+
 @app.command("watch")
 def watch_job(ref: JobRef = "@last", timeout: TimeoutOption = None) -> None:
     """Follow a job to its end; without any controller this process becomes it."""

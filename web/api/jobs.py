@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from tuner.errors import UserError
+from tuner.explain.nouns import Explanation
 from tuner.jobfile import load_job
 from tuner.ledger import Ledger
 from tuner.model import AuditEvent, Job
@@ -92,6 +93,13 @@ def jobs_progress(service: Opened, job: str) -> Progress:
 def jobs_cost(service: Opened, job: str) -> Ledger:
     """What a job has spent so far, launch by launch; what runs is charged until now."""
     return service.ledger(job)
+
+
+@router.get("/jobs/{job}/explain", operation_id="jobs_explain", responses=documented(404))
+def jobs_explain(service: Opened, job: str) -> Explanation:
+    """What the trials say together: which parameters matter, what happens around the best, and
+    which configurations are nearly as good for less."""
+    return service.explain(job)
 
 
 @router.get("/jobs/{job}/events", operation_id="jobs_events", responses=documented(404))

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from tuner.errors import NotFound
+from tuner.explain.explanation import explain
+from tuner.explain.nouns import Explanation
 from tuner.expression import Value
 from tuner.ledger import Ledger, ledger_of
 from tuner.model import (
@@ -224,6 +226,10 @@ class FakeService(Service):
 
     def ledger(self, ref: str) -> Ledger:
         return ledger_of(self.job(ref), self.attempts(ref), NOW)
+
+    def explain(self, ref: str) -> Explanation:
+        job = self.job(ref)
+        return explain(job, self.trials(ref), None, lambda params: None)
 
     def progress(self, ref: str) -> Progress:
         self.on_look(self)

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from tuner import decide
 from tuner.errors import Conflict, NotFound
+from tuner.explain.explanation import explain
+from tuner.explain.nouns import Explanation
 from tuner.expression import Value
 from tuner.ledger import Ledger, ledger_of
 from tuner.model import (
@@ -289,6 +291,10 @@ class FakeService(Service):
 
     def ledger(self, ref: str) -> Ledger:
         return ledger_of(self.job(ref), self.attempts(ref), NOW)
+
+    def explain(self, ref: str) -> Explanation:
+        job = self.job(ref)
+        return explain(job, self.trials_of[job.id], None, lambda params: None)
 
     def progress(self, ref: str) -> Progress:
         job = self.job(ref)

@@ -8,6 +8,7 @@ import { h } from "../dom.js";
 import * as format from "../format.js";
 import * as parts from "../parts.js";
 import { setQuery } from "../route.js";
+import { explainCard, loadExplanation } from "./explain.js";
 import { planCard } from "./plan.js";
 import { trialsCard } from "./trials.js";
 
@@ -22,7 +23,7 @@ export async function load({ job }) {
     getAll("applications", { job }),
     getJson(`${at("jobs", job)}/events`, { page_size: EVENTS }),
   ]);
-  return { job: found, trials, plans, applications, events: events.items };
+  return { job: found, trials, plans, applications, events: events.items, explanation: await loadExplanation(found) };
 }
 
 export function title({ job }) {
@@ -45,6 +46,7 @@ export function render(data, route, context) {
     planCard(view, context),
     chartCard(view, context),
     trialsCard(view, context),
+    explainCard(view),
     eventsCard(data.events),
     specCard(job.spec),
   ];

@@ -24,7 +24,7 @@ export function planCard(view, context) {
     h("div", { class: "card-head" }, h("h2", null, "Plan"), parts.badge(plan.verdict),
       h("div", { class: "actions" }, applyButton(plan, view, context.refresh), rollbackButton(view, context.refresh))),
     h("div", { class: "sentences" }, h("p", { class: "strong" }, VERDICTS[plan.verdict] ?? format.words(plan.verdict)),
-      plan.explanation.filter((sentence) => sentence !== view.job.message).map((sentence) => h("p", null, sentence))),
+      plan.explanation.filter((sentence) => !view.job.message.includes(sentence)).map((sentence) => h("p", null, sentence))),
     learningNote(plan, view.job.spec),
     h("div", { class: "columns" },
       h("div", { key: "evidence" }, gainPart(plan, view.job.spec, context), costPart(plan)),
