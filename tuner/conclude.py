@@ -70,7 +70,7 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
         created_at=now,
         fingerprint=chosen.measurement.fingerprint,
     )
-    left_out = _left_out(evidence, plan)
+    left_out = [*_left_out(evidence, plan), *_unsteady(evidence)]
     explained = _explained(plan, spec)
     lines = (*explained.explanation, why_ended(evidence.job), *left_out)
     return replace(explained, explanation=tuple(line for line in lines if line))
@@ -109,6 +109,21 @@ def _left_out(evidence: Evidence, plan: Plan) -> list[str]:
         why = "; ".join([*notes, *causes]) or "it is not complete"
         lines.append(f"Pair {number} does not count: {why}.")
     return lines
+
+
+def _unsteady(evidence: Evidence) -> list[str]:
+    """How many trials could not win for want of a steady figure, and why the first could not."""
+    measured = [t for t in evidence.trials if t.measurement is not None]
+    unsteady = [t for t in measured if t.measurement is not None and not t.measurement.is_stable]
+    if not unsteady:
+        return []
+    first = unsteady[0]
+    assert first.measurement is not None
+    why = "; ".join(first.measurement.notes) or "unknown"
+    return [
+        f"{len(unsteady)} of {len(measured)} trials gave no steady figure and could not win; "
+        f"trial {first.number}: {why}."
+    ]
 
 
 def _placement(attempts: Sequence[Attempt], number: int) -> Placement | None:

@@ -144,12 +144,23 @@ def _screened(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> floa
 def is_beaten(
     spec: JobSpec, measurement: Measurement, best: Measurement | None, baseline: Measurement | None
 ) -> bool:
-    """Whether even the better end of an interval is clearly (5 %) below the best so far."""
-    if best is None or any(o.metric not in measurement.metrics for o in spec.objectives):
+    """Whether even the better end of an interval is clearly (5 %) below the best so far.
+
+    Never by a figure whose interval is not known yet: a slow start would pass for a slow trial.
+    """
+    if best is None or not all(
+        _is_sure(found, o.metric) for o in spec.objectives for found in (measurement, best)
+    ):
         return False
     _, high = score_interval(spec, measurement, baseline)
     low, _ = score_interval(spec, best, baseline)
     return high < low - math.log(1.05)
+
+
+def _is_sure(measurement: Measurement, metric: str) -> bool:
+    return metric in measurement.intervals or (
+        metric == "usd_per_hour" and metric in measurement.metrics
+    )
 
 
 # What to do next
@@ -239,10 +250,10 @@ def _confirm(
 
 def confirmable(spec: JobSpec, trials: Sequence[Trial]) -> list[Trial]:
     """Trials that screened better than the baseline, the best first; all admissible ones where the
-    baseline itself was not measured or breaks a limit."""
+    baseline itself was not measured, was not steady, or breaks a limit."""
     baseline = baseline_of(trials)
     better = [t for t in ranking(spec, trials) if not t.is_baseline]
-    if not has_baseline(spec, trials):
+    if not has_baseline(spec, trials) or (baseline is not None and not baseline.is_stable):
         return better
     return [t for t in better if _screened(spec, t, baseline) > 0]
 

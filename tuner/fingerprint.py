@@ -25,16 +25,19 @@ _WORDS = {
 def difference(before: Fingerprint, after: Fingerprint) -> tuple[str, ...]:
     """What keeps figures from being compared, in words: `torch 2.13.0 → 2.14.0`.
 
-    Empty where nothing does, and where one of the two was not taken at all.
+    A fact that one of them could not take (a driver that did not answer, data not there yet) is
+    no difference: it will be taken again.
     """
-    if not before or not after:
-        return ()
-    names = [name for name in dict.fromkeys([*before, *after]) if name not in INFORMATIVE]
+    names = [n for n in before if n not in INFORMATIVE and _is_taken(n, before, after)]
     return tuple(
         f"{_WORDS.get(name, name)} {_said(name, before)} → {_said(name, after)}"
         for name in names
-        if before.get(name) != after.get(name)
+        if before[name] != after[name]
     )
+
+
+def _is_taken(name: str, before: Fingerprint, after: Fingerprint) -> bool:
+    return name in after and not any(f[name].startswith("missing") for f in (before, after))
 
 
 def _said(name: str, taken: Fingerprint) -> str:

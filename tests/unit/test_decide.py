@@ -80,6 +80,20 @@ def test_beaten_only_beyond_doubt() -> None:
     assert not decide.is_beaten(spec(), measurement(10), None, base)
 
 
+def test_nothing_is_beaten_by_a_figure_without_an_interval() -> None:
+    slow, best = measurement(500), measurement(1000)
+    assert decide.is_beaten(spec(), slow, best, None)
+    assert not decide.is_beaten(spec(), replace(slow, intervals={}), best, None)
+    assert not decide.is_beaten(spec(), slow, replace(best, intervals={}), None)
+
+
+def test_a_baseline_that_was_not_steady_decides_nothing_alone() -> None:
+    drifting = measurement(2000, is_stable=False)
+    trials = [trial(0, outcome=drifting), trial(1, outcome=measurement(1500))]
+    assert decide.confirmable(spec(), trials) == [trials[1]]
+    assert decide.next_action(spec(), trials, [], OVER) in (Launch(1, 0), Launch(0, 0))
+
+
 def test_baseline_goes_first_and_alone() -> None:
     assert decide.next_action(spec(), [trial(0)], [], OPEN) == Launch(0)
     running = replace(trial(0), state=TrialState.RUNNING)

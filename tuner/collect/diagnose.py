@@ -79,9 +79,11 @@ def diagnose(status: RunStatus, tails: Mapping[int, str], standings: Standings) 
         return _lost(case)
     if status.reason == "cancelled":
         return None
-    if standings.diverged is not None:
-        return _diverged(case, standings.diverged)
-    if status.reason in _ENDED_ON_PURPOSE:
+    on_purpose = status.reason in _ENDED_ON_PURPOSE
+    diverged = standings.diverged(for_sure=on_purpose)
+    if diverged is not None:
+        return _diverged(case, diverged)
+    if on_purpose:
         return _no_metrics(case, "its time was over")
     if not case.failed and status.reason in ("", "exited"):
         return _no_metrics(case, "every rank ended well")

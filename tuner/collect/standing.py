@@ -71,10 +71,11 @@ class Standings:
         found = [self._ranks[rank] for rank in sorted(self._ranks)]
         return [standing for standing in found if standing.steps] or found
 
-    @property
-    def diverged(self) -> Standing | None:
-        """A rank whose latest loss was no number."""
-        return next((s for _, s in sorted(self._ranks.items()) if s.odd_losses), None)
+    def diverged(self, *, for_sure: bool) -> Standing | None:
+        """A rank whose latest losses were no numbers: one, or `for_sure` more than the odd one
+        that a skipped step may give."""
+        least = _ODD_LOSSES if for_sure else 1
+        return next((s for _, s in sorted(self._ranks.items()) if s.odd_losses >= least), None)
 
     @property
     def behind(self) -> Standing | None:
@@ -101,7 +102,7 @@ class Standings:
 
         What has not been read yet must not pass for silence: `caught_up` says that all was.
         """
-        if any(s.odd_losses >= _ODD_LOSSES for s in self._ranks.values()):
+        if self.diverged(for_sure=True) is not None:
             return "diverged"
         if status.elapsed_s > limits.startup_s and not self._ranks and caught_up:
             return "startup_timeout"

@@ -408,13 +408,22 @@ def test_a_rank_that_ended_early_is_to_blame_for_who_lost_it() -> None:
 
 @pytest.mark.parametrize("reason", ["diverged", "precise", "cap", "exited"])
 def test_a_loss_that_is_no_number_is_a_failure_however_it_ended(reason: str) -> None:
-    odd = Record(rank=1, t_s=200.0, steps=1, not_finite=("loss",))
+    odd = [Record(rank=1, t_s=200.0 + i, steps=1, not_finite=("loss",)) for i in range(3)]
     code = 0 if reason == "exited" else -15
-    failure = failure_by([*stepping(3, 3), odd], (code, code), {}, reason=reason)
+    failure = failure_by([*stepping(3, 3), *odd], (code, code), {}, reason=reason)
     assert failure is not None
     assert (failure.kind, failure.rank) == (FailureKind.DIVERGED, 1)
-    assert "at step 4" in failure.cause
-    assert failure_by([*stepping(3, 3), odd], (-15, -15), {}, reason="cancelled") is None
+    assert "at step" in failure.cause
+    assert failure_by([*stepping(3, 3), *odd], (-15, -15), {}, reason="cancelled") is None
+
+
+def test_a_single_odd_loss_counts_only_where_the_job_itself_ended_on_it() -> None:
+    odd = Record(rank=1, t_s=200.0, steps=1, not_finite=("loss",))
+    for reason in ("precise", "beaten", "cap"):
+        assert failure_by([*stepping(3, 3), odd], (-15, -15), {}, reason=reason) is None
+    ended = failure_by([*stepping(3, 3), odd], (0, 0), {}, reason="exited")
+    assert ended is not None
+    assert ended.kind is FailureKind.DIVERGED
 
 
 def test_an_error_of_the_gpu_is_the_computers() -> None:

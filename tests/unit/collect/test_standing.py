@@ -99,14 +99,14 @@ def odd(t_s: float, name: str = "loss") -> Record:
 def test_losses_that_are_no_number_end_it() -> None:
     standings = of(*steps(0, 97.0), odd(98.0), odd(99.0))
     assert standings.trouble(LIMITS, at(99.0)) == ""
-    assert standings.diverged is not None
+    assert standings.diverged(for_sure=False) is not None
     standings.note([odd(100.0)])
     assert standings.trouble(LIMITS, at(100.0), caught_up=False) == "diverged"
 
 
 def test_one_odd_loss_and_other_odd_figures_are_passed_over() -> None:
     standings = of(odd(97.0), *steps(0, 98.0), *[odd(99.0 + n, "auc") for n in range(5)])
-    assert standings.diverged is None
+    assert standings.diverged(for_sure=False) is None
     assert standings.trouble(LIMITS, at(104.0)) == ""
 
 
