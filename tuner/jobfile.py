@@ -46,6 +46,9 @@ def load_job(text: str, source: str = "job", folder: Path | None = None) -> JobS
         problems = spec_faults.explain(error, document, _schema())
         raise InvalidJob(problems, source) from error
     problems = [_problem(fault, document) for fault in _faults(spec)]
+    unpriced = spec.missing_price()
+    if unpriced is not None:
+        problems.append(spec_faults.told(unpriced, document, _schema()))
     if problems:
         raise InvalidJob(problems, source)
     return spec

@@ -74,7 +74,8 @@ class Service:
     def create_job(self, spec: JobSpec, *, actor: str) -> Job:
         """A new job. Relative paths that are left (a job file's have been resolved by its own
         folder) are taken from the home folder."""
-        unpriced = budget.unpriced(spec, self._host.gpu_names().values())
+        gpu_names = self._host.gpu_names().values()
+        unpriced = spec.missing_price() or budget.unpriced(spec, gpu_names)
         if unpriced is not None:
             raise UserError(unpriced)
         now = self._clock.now()

@@ -338,7 +338,6 @@ class JobSpec:
         self._check_default()
         self._check_log()
         self._check_node_type()
-        self._check_money()
 
     def _check_default(self) -> None:
         problem = self.space.problem(self.space.default())
@@ -351,16 +350,18 @@ class JobSpec:
         if unknown:
             raise ValueError(f"workload.log.samples_per_step {counted!r} names {sorted(unknown)}")
 
-    def _check_money(self) -> None:
+    def missing_price(self) -> str | None:
+        """Why costs that this job is about cannot be known on any computer; None where they may
+        be. A new job is refused for it, and one that a store holds can still be read."""
         metrics = [o.metric for o in self.objectives] + [limit.metric for limit in self.limits]
         wants_money = [m for m in metrics if m.startswith("usd_")]
         if not wants_money and self.budget.usd is None:
-            return
+            return None
+        needs = "a budget, objective or limit in money needs"
         if self.prices is None:
-            raise ValueError("a budget, objective or limit in money needs `prices`")
+            return f"{needs} `prices`"
         unknown = self._unknown_price(self.prices)
-        if unknown is not None:
-            raise ValueError(f"a budget, objective or limit in money needs {unknown}")
+        return None if unknown is None else f"{needs} {unknown}"
 
     def _unknown_price(self, prices: PriceBook) -> str | None:
         """Which price is missing whatever the computer is; None where none surely is."""

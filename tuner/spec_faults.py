@@ -129,9 +129,7 @@ def _translate(
         words = _unknown_key(path, document, schema)
     elif kind == "value_error":
         message = str(detail["msg"]).removeprefix("Value error, ")
-        path = _pinpoint(message, path, document)
-        value = document.value(path)
-        words = _split(message, path, document, schema)
+        return told(message, document, schema, path)
     elif kind == "literal_error":
         words = _unknown_choice(path, value, document, schema)
     elif value is None:
@@ -143,6 +141,14 @@ def _translate(
     return Problem(
         field=dotted(path), message=words[0], remedy=words[1], value=_shown(value), line=line
     )
+
+
+def told(message: str, document: Document, schema: Schema, path: Path = ()) -> Problem:
+    """What is wrong with the values at `path` together, at the field that the message names."""
+    path = _pinpoint(message, path, document)
+    said, remedy = _split(message, path, document, schema)
+    shown, line = _shown(document.value(path)), document.line(path)
+    return Problem(field=dotted(path), message=said, remedy=remedy, value=shown, line=line)
 
 
 def _wrong_type(kind: str, value: object, detail: ErrorDetails) -> tuple[str, str]:

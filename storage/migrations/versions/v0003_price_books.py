@@ -1,4 +1,7 @@
-"""Prices of jobs by how they are bought, each with what it is for; a price of 0 was "not given"."""
+"""Prices of jobs by how they are bought, each with what it is for.
+
+A price of 0 was charged as nothing where another was given; where none was, it was "not given".
+"""
 
 import json
 from decimal import Decimal
@@ -25,10 +28,9 @@ def upgrade() -> None:
 def _book(old: dict[str, str | Decimal | int]) -> dict[str, object]:
     book: dict[str, object] = {"as_of": old["as_of"], "source": old.get("source", "")}
     core, gpu = old.get("usd_per_core_hour"), old.get("usd_per_gpu_hour")
-    if core:
-        book["per_core_hour"] = {"on_demand": str(core)}
-    if gpu:
-        book["per_gpu_hour"] = {"any": {"on_demand": str(gpu)}}
+    if core or gpu or old.get("usd_per_kwh"):
+        book["per_core_hour"] = {"on_demand": str(core or 0)}
+        book["per_gpu_hour"] = {"any": {"on_demand": str(gpu or 0)}}
     if old.get("usd_per_kwh"):
         book["per_kwh"] = str(old["usd_per_kwh"])
     return book

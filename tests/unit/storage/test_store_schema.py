@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from storage.sql import SqlStore
 from storage.sqlite import SqliteFile
 from storage.tables import metadata
 from tests import store_facts as facts
+from tuner import cost
 from tuner.errors import StoreError
-from tuner.model import Wish
+from tuner.model import Placement, Wish
+from tuner.spec import Limit
 
 DATA = Path(__file__).parents[2] / "data"
 RECORDED = sorted(DATA.glob("store_schema_*.sql"))
@@ -75,13 +78,38 @@ def test_there_is_a_recording_of_every_schema() -> None:
     assert [path.stem.removeprefix("store_schema_") for path in RECORDED] == versions
 
 
-@pytest.mark.parametrize("recording", RECORDED, ids=lambda path: path.stem)
-def test_a_recorded_database_opens(recording: Path, tmp_path: Path) -> None:
-    path = tmp_path / "trimtab.db"
+def opened(recording: Path, folder: Path) -> SqlStore:
+    path = folder / "trimtab.db"
     with sqlite3.connect(path) as connection:
         connection.executescript(recording.read_text(encoding="utf-8"))
     connection.close()
-    store = SqlStore(path)
+    return SqlStore(path)
+
+
+@pytest.mark.parametrize("recording", RECORDED[:2], ids=lambda path: path.stem)
+def test_a_price_of_nothing_beside_another_stays_one(recording: Path, tmp_path: Path) -> None:
+    store = opened(recording, tmp_path)
+    assert [job.name for job in store.jobs()] == ["dlrm-nightly", "gpu-only"]
+    core_only, gpu_only = (job.spec for job in store.jobs())
+    place = Placement(cores=((0, 1),), gpus=((0,),), gpu_names={0: "NVIDIA T4"})
+    assert cost.usd_per_hour(core_only, place) == Decimal("0.08")
+    assert cost.usd_per_hour(gpu_only, place) == Decimal("2.5")
+    assert gpu_only.missing_price() is None
+    store.close()
+
+
+def test_a_stored_job_in_money_without_prices_can_be_read(tmp_path: Path) -> None:
+    store = SqlStore(tmp_path / "trimtab.db")
+    limits = (Limit(metric="usd_per_hour", max=1.0),)
+    store.save(replace(facts.job(), spec=replace(facts.job().spec, limits=limits, prices=None)))
+    (job,) = store.jobs()
+    assert job.spec.missing_price() == "a budget, objective or limit in money needs `prices`"
+    store.close()
+
+
+@pytest.mark.parametrize("recording", RECORDED, ids=lambda path: path.stem)
+def test_a_recorded_database_opens(recording: Path, tmp_path: Path) -> None:
+    store = opened(recording, tmp_path)
     job = store.job("job-1")
     assert (job.name, job.wish, job.created_at) == ("dlrm-nightly", Wish.PAUSE, facts.at(0))
     assert job.spec.prices is not None
