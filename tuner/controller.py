@@ -14,6 +14,7 @@ from datetime import timedelta
 from tuner import budget, conclude, cost, decide, fingerprint, stopping
 from tuner.disturbance import is_repeated, usual_load_pct
 from tuner.errors import ExecutorError, TrimtabError
+from tuner.estimate.refusal import memory_refusal
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
 from tuner.known import Known, known_gain
@@ -253,6 +254,10 @@ class Controller:
             self._refuse(now, trial, refusal, "raise the budget, or complete the price book")
             return True
         here = dict(self._host.fingerprint(spec))
+        too_large = memory_refusal(spec, trial.params, placement, here)
+        if pair is None and too_large is not None:
+            self._refuse(now, trial, too_large)
+            return True
         changes = fingerprint.difference(fingerprint.of_job(now.attempts), here)
         if changes:
             return self._end_changed(now, changes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import expm1
 
 from tuner import cost, decide
+from tuner.estimate.error import error_of
 from tuner.model import Attempt, Job, JobState, Spend, Trial, TrialState
 
 
@@ -25,6 +26,8 @@ class Progress:
     """Its screened gain over the baseline; not confirmed yet."""
     running: tuple[int, ...]
     """Numbers of the trials that run now."""
+    prediction_error_pct: float | None = None
+    """Median absolute error of what was predicted of its trials, in per cent of the measured."""
 
 
 def progress_of(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) -> Progress:
@@ -42,6 +45,7 @@ def progress_of(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) 
         best=best,
         best_gain_pct=_gain_pct(job, best, baseline),
         running=tuple(a.trial_number for a in attempts if not a.state.is_finished),
+        prediction_error_pct=error_of(trials),
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.unit.builders import attempt, failure, job, measurement, trial
 from tuner.model import AttemptState, FailureKind
 from tuner.progress import progress_of
@@ -40,3 +42,9 @@ def test_gain_is_of_the_best_admissible_trial() -> None:
     assert progress.best.number == 1
     assert progress.best_gain_pct is not None
     assert round(progress.best_gain_pct) == 50
+
+
+def test_predictions_are_held_against_what_was_measured() -> None:
+    told = [replace(t, predicted={"samples_per_s": 1200.0}) for t in TRIALS]
+    assert progress_of(job(), told, []).prediction_error_pct == pytest.approx(20.0)
+    assert progress_of(job(), TRIALS, []).prediction_error_pct is None

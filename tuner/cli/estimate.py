@@ -45,6 +45,9 @@ def estimate(
     job: Annotated[
         str | None, typer.Option("--job", metavar="JOB", help="Calibrate by this job's trials.")
     ] = None,
+    probes: Annotated[
+        int, typer.Option("--probes", min=0, help="Name so many runs that would calibrate best.")
+    ] = 0,
     form: FormatOption = Format.TABLE,
 ) -> None:
     """Predict rate, time of a step, memory and price of a job on other nodes, GPUs and links."""
@@ -61,6 +64,7 @@ def estimate(
         link_gb_per_s=link,
         rate_per_s=rate,
         params=dict(_setting(word) for word in settings or ()),
+        probes=probes,
     )
     spec = load(file)
     trials = []
@@ -93,7 +97,10 @@ def _lines(found: "Estimate", question: "Question") -> list[str]:
     for answer in found.answers:
         if answer.does_not_fit is not None:
             lines += ["", f"{answer.nodes} nodes do not fit: {answer.does_not_fit}"]
-    return [*lines, "", *_rests_on(found.calibration), f"Defaults: {', '.join(found.defaults)}."]
+    lines += ["", *_rests_on(found.calibration), f"Defaults: {', '.join(found.defaults)}."]
+    if found.probes:
+        lines += ["", "Runs that would calibrate best", *map(text.params, found.probes)]
+    return lines
 
 
 def _table(answers: "Sequence[Answer]", question: "Question") -> output.Table:

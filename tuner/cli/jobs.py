@@ -211,6 +211,8 @@ def _details(service: "Service", job: Job) -> list[str]:
         ("Pairs", f"{standing.pairs_done} of {standing.pairs_total}"),
         ("Spent", text.spend(standing.spend)),
     ]
+    if standing.prediction_error_pct is not None:
+        rows.append(("Predictions", f"{standing.prediction_error_pct:.1f} % off (median)"))
     if not job.state.is_finished:
         rows.insert(4, ("ETA", text.duration(standing.eta_s)))
     lines = output.aligned(output.Table(columns=("", ""), rows=rows))

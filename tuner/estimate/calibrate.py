@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tuner.estimate.error import median_error_pct
 from tuner.estimate.factors import NAMES, PRIOR_SD, Factors
 
-NOISE_SD = 0.1
+NOISE_SD = 0.2
 """Of the logarithm of a measured time: run-to-run variation, and what the formulas leave out."""
 TOLD = 0.5
 

@@ -37,14 +37,17 @@ def configuration_of(spec: JobSpec, params: Params) -> Configuration:
     `global_batch_size` (or what `workload.log.samples_per_step` says), `shard_strategy`,
     `precision`, `loader_workers`, `threads_per_rank`."""
     known: Mapping[str, Value] = {**spec.workload.args, **params}
+    ranks = _whole(known, "nproc_per_node", spec.workload.nproc_per_node)
     return Configuration(
         nodes=_whole(known, "nnodes", 1),
-        ranks_per_node=_whole(known, "nproc_per_node", spec.workload.nproc_per_node),
+        ranks_per_node=ranks,
         global_batch=_batch(spec, known),
         strategy=str(known.get("shard_strategy", "data_parallel")),
         precision=str(known.get("precision", "fp32")),
         loader_workers=_whole(known, "loader_workers", 0),
-        threads=_whole(known, "threads_per_rank", 1),
+        threads=_whole(
+            known, "threads_per_rank", (spec.resources.cores_per_node or 1) // ranks or 1
+        ),
     )
 
 

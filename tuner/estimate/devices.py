@@ -66,14 +66,15 @@ GPUS: tuple[Device, ...] = (
 )
 CORE = Device(
     name="core",
-    peak_gflops=50.0,
-    half_gflops=50.0,
+    peak_gflops=90.0,
+    half_gflops=90.0,
     memory_gb_per_s=5.0,
     memory_gib=None,
     node_link_gb_per_s=2.0,
     is_core=True,
 )
-"""A core of a server: 3 GHz, 8 fused operations of 32 bits a cycle; ranks talk over loopback."""
+"""A core of a server: about 2.8 GHz, two units of 8 fused operations in fp32; ranks talk over
+loopback."""
 
 _LINK = ("link_gb_per_s", "link_latency_us")
 _ALL = ("peak_gflops", "memory_gb_per_s", "node_link_gb_per_s", *_LINK)

@@ -12,7 +12,9 @@ class Factors:
     """A third of the peak, as large matrix products of a training step reach."""
     memory: float = 1.5
     transfer: float = 1.4
-    """70 % of a link's bandwidth, as protocols leave."""
+    """Between nodes: 70 % of a link's bandwidth, as protocols leave."""
+    node_transfer: float = 1.4
+    """Within a node, which is another link."""
     latency: float = 1.0
     loader: float = 1.0
     overhead_s: float = 0.002
@@ -34,6 +36,7 @@ PRIOR_SD = {
     "compute": 1.0,
     "memory": 1.0,
     "transfer": 1.0,
+    "node_transfer": 1.0,
     "latency": 1.0,
     "loader": 0.5,
     "overhead_s": 1.5,

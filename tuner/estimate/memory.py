@@ -75,4 +75,5 @@ def does_not_fit(memory: RankMemory, room_gib: float, ranks_sharing: int) -> str
     if needed <= room_gib:
         return None
     each = f"{ranks_sharing} x ({memory.words()})" if ranks_sharing > 1 else memory.words()
-    return f"{each} = {needed:.1f} GiB > {room_gib:.1f} GiB"
+    summed = f"{each} = {needed:.1f} GiB" if each.count("GiB") > 1 or ranks_sharing > 1 else each
+    return f"{summed} > {room_gib:.1f} GiB"

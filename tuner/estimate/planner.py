@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import islice
 
 from tuner import cost
 from tuner.description import Description, Hardware
@@ -12,11 +13,14 @@ from tuner.estimate.configuration import Configuration, configuration_of
 from tuner.estimate.devices import GPUS, Device, data_sheet, device_of
 from tuner.estimate.factors import NAMES, Factors
 from tuner.estimate.memory import RankMemory, does_not_fit, rank_memory
+from tuner.estimate.probes import most_telling
 from tuner.estimate.step import Step, step_of
 from tuner.expression import Value
 from tuner.model import Placement, Trial
 from tuner.space import Params
 from tuner.spec import JobSpec
+
+_PROBED = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,8 @@ class Question:
     """Samples per second that are wanted; so many gangs side by side are counted."""
     params: dict[str, Value] = field(default_factory=dict)
     """Parameters that differ from the default."""
+    probes: int = 0
+    """How many runs to name that would calibrate best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +68,8 @@ class Estimate:
     calibration: Calibration
     defaults: tuple[str, ...]
     """Factors and fields of the hardware that nobody has given or measured."""
+    probes: tuple[Params, ...] = ()
+    """Configurations of the space whose runs would tell most, the first one first."""
 
 
 def estimate(spec: JobSpec, question: Question, trials: Sequence[Trial] = ()) -> Estimate:
@@ -76,7 +84,26 @@ def estimate(spec: JobSpec, question: Question, trials: Sequence[Trial] = ()) ->
     answers = [_answer(spec, device, run, calibration.factors, question.rate_per_s) for run in runs]
     factors = [name for name in NAMES if name not in calibration.factors.calibrated]
     defaults = (*device.defaults, *(f"factor {name}" for name in factors))
-    return Estimate(answers=tuple(answers), calibration=calibration, defaults=defaults)
+    return Estimate(
+        answers=tuple(answers),
+        calibration=calibration,
+        defaults=defaults,
+        probes=_probes(spec, question.probes),
+    )
+
+
+def _probes(spec: JobSpec, count: int) -> tuple[Params, ...]:
+    """None where the space is endless; of a very large one its first part is looked at."""
+    if not count or spec.space.raw_size() is None:
+        return ()
+    work = described(spec)
+    device = device_of(work.hardware)
+    members = list(islice(spec.space.members(), _PROBED))
+    runs = [configuration_of(spec, params) for params in members]
+    found = most_telling(
+        lambda factors: [step_of(work, device, run, factors).total_s for run in runs], count
+    )
+    return tuple(members[position] for position in found)
 
 
 def described(spec: JobSpec) -> Description:

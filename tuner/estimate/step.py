@@ -49,7 +49,8 @@ def step_of(work: Description, device: Device, run: Configuration, factors: Fact
     """Predicts a step of a configuration on a device."""
     device_s = _device_s(work, device, run, factors)
     sent = _communication(work, device, run)
-    latency_s, transfer_s = factors.latency * sent.latency_s, factors.transfer * sent.transfer_s
+    slower = factors.node_transfer if run.nodes == 1 else factors.transfer
+    latency_s, transfer_s = factors.latency * sent.latency_s, slower * sent.transfer_s
     trainer_s = device_s + factors.overhead_s + latency_s + transfer_s
     batch_s = factors.loader * work.loader_s_per_sample * run.batch_per_rank
     workers = run.loader_workers
