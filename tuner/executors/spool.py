@@ -2,7 +2,8 @@
 
 A rank writes to a plain file by its own descriptor, so nobody can make it wait. A log that takes
 more than 256 MiB of disk loses its middle: the blocks between the first and the last 64 MiB are
-given back as a hole, which moves no byte and so changes no offset.
+given back as a hole, which moves no byte and so changes no offset. A file that a link leads to, or
+that has a second name, belongs to somebody else as well: it is read, but never cut.
 
 The marks beside a log are records of 32 characters, size and monotonic second: by then the log had
 grown to that size. They date lines that carry no time. After every 50,000 marks the least time
@@ -12,6 +13,7 @@ between two doubles, so that a long run fills no disk.
 import ctypes
 import os
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +38,7 @@ class Spool:
 
     def __init__(self, path: Path, *, dated: bool, cap_bytes: int = CAP_BYTES) -> None:
         self._path = path
+        self._place = path.parent.resolve() / path.name
         self._marks = marks_of(path) if dated else None
         self._cap_bytes = cap_bytes
         self._size = 0
@@ -49,8 +52,8 @@ class Spool:
             if status.st_size > self._size and (last or now_s - self._marked_s >= self._gap_s()):
                 self._size = status.st_size
                 self._mark(now_s)
-            if status.st_blocks * 512 > self._cap_bytes:
-                self._cut_middle(status.st_size)
+            if status.st_blocks * 512 > self._cap_bytes and self._path.resolve() == self._place:
+                self._cut_middle()
 
     def _gap_s(self) -> float:
         doublings = self._num_marks // _MARKS_BEFORE_DOUBLING
@@ -66,18 +69,24 @@ class Spool:
             if written != _RECORD_BYTES:
                 os.ftruncate(file.fileno(), file.tell() - written)
 
-    def _cut_middle(self, size: int) -> None:
-        kept = min(_KEPT_BYTES, self._cap_bytes // 4)
-        descriptor = os.open(self._path, os.O_WRONLY)
+    def _cut_middle(self) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_NOFOLLOW)
         try:
-            length = ctypes.c_int64(size - 2 * kept)
-            mode = _KEEP_SIZE_AND_PUNCH_HOLE
-            if _libc.fallocate(descriptor, mode, ctypes.c_int64(kept), length) != 0:
-                # No holes on this file system: give back everything after the head.
-                os.ftruncate(descriptor, kept)
-                os.ftruncate(descriptor, size)
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                _cut(descriptor, status.st_size, min(_KEPT_BYTES, self._cap_bytes // 4))
         finally:
             os.close(descriptor)
+
+
+def _cut(descriptor: int, size: int, kept: int) -> None:
+    """Gives back what lies between the first and the last bytes that are kept."""
+    length = ctypes.c_int64(size - 2 * kept)
+    mode = _KEEP_SIZE_AND_PUNCH_HOLE
+    if _libc.fallocate(descriptor, mode, ctypes.c_int64(kept), length) != 0:
+        # No holes on this file system: give back everything after the head.
+        os.ftruncate(descriptor, kept)
+        os.ftruncate(descriptor, size)
 
 
 def read_chunk(path: Path, offset: int, max_bytes: int, now_s: float) -> Chunk | None:

@@ -125,6 +125,23 @@ def test_without_holes_the_head_stays(log: Path, monkeypatch: pytest.MonkeyPatch
         assert file.read(MIB) == b"a" * MIB
 
 
+@pytest.mark.parametrize("link", ["soft", "hard", "folder"])
+def test_what_is_not_the_launchs_alone_is_never_cut(tmp_path: Path, link: str) -> None:
+    theirs, own = tmp_path / "theirs" / "train.txt", tmp_path / "files" / "train.txt"
+    theirs.parent.mkdir()
+    append(theirs, b"x" * 8 * MIB)
+    held = theirs.stat().st_blocks
+    watch = Spool(own, dated=True, cap_bytes=4 * MIB)
+    if link == "folder":
+        own.parent.symlink_to(theirs.parent)
+    else:
+        own.parent.mkdir()
+        (own.symlink_to if link == "soft" else own.hardlink_to)(theirs)
+    watch.note(1.0)
+    assert theirs.stat().st_blocks == held
+    assert marks_of(own).exists()
+
+
 def test_trouble_with_the_disk_is_not_raised(tmp_path: Path) -> None:
     gone = tmp_path / "gone" / "rank-0.log"
     Spool(gone, dated=True).note(1.0, last=True)
