@@ -16,7 +16,7 @@ from tuner.tally import Track
 
 _PERIOD_S = 0.2
 _CPU_SHARE = 200
-"""Reading takes at most one part in so many of a core."""
+"""Reading takes one part in so many of a core, or more where the figures would grow stale."""
 _STALE_S = 5.0
 """Without an answer of the driver for so long, nothing is known any more."""
 _MOST_EVENTS = 100
@@ -76,7 +76,7 @@ class GpuMeter:
             self._tell(devices, events)
             turn += 1
             spent_s = time.thread_time() - began_s
-            self._closing.wait(0 if last else max(_PERIOD_S, _CPU_SHARE * spent_s))
+            self._closing.wait(0 if last else pause_s(spent_s))
 
     def _tell(self, devices: "Sequence[_Device]", events: "_Events") -> None:
         tallies = [device.tracks for device in devices]
@@ -87,6 +87,11 @@ class GpuMeter:
                 self._usage["gpu_nvml_error"] = errors[0]
             self._reading = tally.now(tallies)
             self._read_s = time.monotonic()
+
+
+def pause_s(spent_s: float) -> float:
+    """How long to wait after a reading that took so much CPU time."""
+    return min(max(_PERIOD_S, _CPU_SHARE * spent_s), _STALE_S / 2)
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from tuner.executors.host import Gpu, visible
-from tuner.executors.nvml import GpuMeter
+from tuner.executors.nvml import GpuMeter, pause_s
 from tuner.tally import Tally, Track, now, over_run
 
 GPUS = [Gpu(0, "GPU-aa11", "A"), Gpu(1, "GPU-aa22", "B"), Gpu(2, "GPU-bb33", "C")]
@@ -61,6 +61,11 @@ def test_no_gpus_no_figures() -> None:
     meter = GpuMeter([])
     meter.close(0.0)
     assert meter.usage() == meter.reading() == {}
+
+
+@pytest.mark.parametrize(("spent_s", "expected_s"), [(0.0, 0.2), (0.01, 2.0), (0.1, 2.5)])
+def test_costly_readings_are_seldom_but_never_grow_stale(spent_s: float, expected_s: float) -> None:
+    assert pause_s(spent_s) == expected_s
 
 
 @pytest.mark.parametrize(
