@@ -167,7 +167,11 @@ class GangMeter:
 
 
 def busy_s(cores: Collection[int]) -> float:
-    """CPU seconds of these cores since boot, those that a hypervisor stole included."""
+    """CPU seconds of these cores since boot, those that a hypervisor stole included.
+
+    Without those of interrupts: no process has them in its account, so that what a gang sends to
+    itself would look like another's load.
+    """
     with open("/proc/stat", "rb") as file:
         return parse_busy_s(file.read(), cores)
 
@@ -178,8 +182,8 @@ def parse_busy_s(stat: bytes, cores: Collection[int]) -> float:
 
 
 def _busy_s(line: bytes) -> float:
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
-    return _TICK_S * (user + nice + system + irq + softirq + steal)
+    user, nice, system, _idle, _iowait, _irq, _softirq, steal = map(int, line.split()[1:9])
+    return _TICK_S * (user + nice + system + steal)
 
 
 def oom_kills() -> int:

@@ -43,7 +43,7 @@ def test_shared_memory_counts_once(readings: list[Resident], expected: int) -> N
     assert gang_memory(readings) == expected
 
 
-def test_busy_is_everything_but_idle_and_waiting() -> None:
+def test_busy_is_everything_but_idling_waiting_and_interrupts() -> None:
     stat = (
         b"cpu  900 900 900 9999 9999 900 900 900 50 50\n"
         b"cpu0 100 200 300 9999 9999 400 500 600 50 50\n"
@@ -51,7 +51,7 @@ def test_busy_is_everything_but_idle_and_waiting() -> None:
         b"cpu10 700 0 0 9999 9999 0 0 0 50 50\n"
         b"intr 12345\n"
     )
-    assert parse_busy_s(stat, {0, 1}) == pytest.approx(21.01)
+    assert parse_busy_s(stat, {0, 1}) == pytest.approx(12.01)
 
 
 def test_kills_of_this_group_are_counted() -> None:
