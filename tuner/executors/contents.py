@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -152,13 +153,17 @@ class _Stamp(NamedTuple):
 def _stamp(file: str) -> _Stamp:
     with suppress(OSError):
         status = Path(file).stat()
-        return _Stamp(file, status.st_size, status.st_mtime_ns)
-    return _Stamp(file, 0, 0)  # deleted this moment
+        if stat.S_ISREG(status.st_mode):
+            return _Stamp(file, status.st_size, status.st_mtime_ns)
+    return _Stamp(file, 0, 0)  # deleted this moment, or a pipe, which changes as it is used
 
 
 @lru_cache(maxsize=8 * MAX_FILES)
 def _content(stamp: _Stamp) -> str:
     """Read once for each size and time of change."""
-    with suppress(OSError), open(stamp.path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(OSError):
+        # Whoever opens a pipe has to wait for its other end.
+        if Path(stamp.path).is_file():
+            with open(stamp.path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
     return "unreadable"

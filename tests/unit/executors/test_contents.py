@@ -90,6 +90,22 @@ def test_data_that_is_not_there_is_named(folder: Path) -> None:
     assert data_hash(wanted) == "missing: gone.csv, package://nowhere_at_all/x"
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("entry", ["data", "data/pipe"])
+def test_a_pipe_among_the_data_is_not_opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    os.mkfifo(folder / "data" / "pipe")
+    wanted = job(folder, "train", data=(entry,))
+    found = data_hash(wanted)
+    assert found is not None
+    assert "contents of" in found
+    monkeypatch.setattr(contents, "MAX_BYTES", -1)
+    by_time = data_hash(wanted)
+    os.utime(folder / "data" / "pipe", ns=(1, 1))
+    assert data_hash(wanted) == by_time
+
+
 def test_large_data_is_known_by_size_and_time(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
