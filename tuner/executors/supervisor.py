@@ -35,6 +35,8 @@ TURN_S = 0.05
 SAMPLE_S = 0.5
 SAMPLE_SHARE = 100
 """Looking at the gang takes at most one part in so many of a core."""
+LIMITED_SAMPLE_S = 2.0
+"""Where memory has a limit, the gang is looked at so often whatever that takes."""
 SNAPSHOT_S = 1.0
 FAILED_RANK_GRACE_S = 1.0
 """Others get so long after a rank failed, to say what they saw."""
@@ -151,18 +153,14 @@ class Supervision:
         now_s = time.monotonic()
         self._samples.append(now_s, self._meter.reading() | gpus.reading())
         spent_s = time.thread_time() - began_s
-        self._sample_due_s = now_s + max(SAMPLE_S, SAMPLE_SHARE * spent_s)
+        self._sample_due_s = now_s + sample_gap_s(spent_s, self._gang.memory_limit_gib)
 
     def _members(self) -> list[Process]:
         return processes.descendants(os.getpid(), processes.everyone())
 
     def _reap(self) -> None:
         """Waits for whatever has ended: ranks, and orphans that came to this process."""
-        ended: dict[int, int] = {}
-        with suppress(ChildProcessError):
-            while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
-                ended[reaped[0]] = os.waitstatus_to_exitcode(reaped[1])
-        exits = {rank: ended[pid] for rank, pid in self._pids.items() if pid in ended}
+        exits = reap_ranks(self._pids, self._exits)
         self._exits |= exits
         first = first_cause(exits)
         if first is not None and self._first_failed is None and not self._reason:
@@ -255,6 +253,22 @@ class Supervision:
             print(f"trimtab: {error}", file=sys.stderr)  # noqa: T201
             return False
         return True
+
+
+def sample_gap_s(spent_s: float, memory_limit_gib: float | None) -> float:
+    """How long to wait after a look at the gang that took so much CPU time."""
+    gap_s = max(SAMPLE_S, SAMPLE_SHARE * spent_s)
+    return gap_s if memory_limit_gib is None else min(gap_s, LIMITED_SAMPLE_S)
+
+
+def reap_ranks(pids: Mapping[int, int], known: Mapping[int, int | None]) -> dict[int, int]:
+    """Waits for every child that has ended; rank -> exit code of those not known yet."""
+    ended: dict[int, int] = {}
+    with suppress(ChildProcessError):
+        while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
+            # An orphan may get the pid of a rank that was waited for.
+            ended.setdefault(reaped[0], os.waitstatus_to_exitcode(reaped[1]))
+    return {rank: ended[pid] for rank, pid in pids.items() if pid in ended and rank not in known}
 
 
 def first_cause(exits: Mapping[int, int | None]) -> int | None:
