@@ -38,7 +38,7 @@ def measurement_of(
     return Measurement(
         metrics={n: v for n, v in metrics.items() if math.isfinite(v)},
         intervals=intervals,
-        window_s=rate.window_s if rate is not None else 0.0,
+        window_s=_window_s(reading),
         warmup_s=rate.warmup_s if rate is not None else 0.0,
         steps=reading.steps,
         samples=reading.samples,
@@ -55,6 +55,13 @@ def _stopped(reason: str) -> Stopped:
         case "budget":
             return "cap"
     return "finished"
+
+
+def _window_s(reading: Reading) -> float:
+    if reading.throughput is not None or reading.window is None:
+        return reading.throughput.window_s if reading.throughput is not None else 0.0
+    start_s, end_s = reading.window
+    return end_s - start_s
 
 
 def _skew(reading: Reading) -> list[str]:

@@ -26,7 +26,6 @@ from tuner.model import (
     Failure,
     FailureKind,
     JobState,
-    Measurement,
     Plan,
     Suggestion,
     Trial,
@@ -35,7 +34,7 @@ from tuner.model import (
 )
 from tuner.observe import Watch
 from tuner.rollout import request_by_policy
-from tuner.snapshot import Snapshot, devices
+from tuner.snapshot import Snapshot, devices, ended_as
 from tuner.spec import JobSpec
 
 log = logging.getLogger(__name__)
@@ -76,6 +75,9 @@ class Controller:
             return
         for attempt in now.live:
             self._observe(now, attempt)
+        room = budget.room(now.job.spec, now.trials, now.attempts)
+        if room.is_spent or room.must_confirm:  # whatever is wished
+            self._stop_live(now, "budget")
         if now.job.wish is Wish.CANCEL:
             self._cancel(now)
         elif now.job.wish is Wish.PAUSE:
@@ -97,7 +99,11 @@ class Controller:
 
     def _observe(self, now: Snapshot, attempt: Attempt) -> None:
         if attempt.handle is None:  # the controller before this one stopped between two writes
-            self._start(now, attempt)
+            here = self._host.fingerprint(now.job.spec)
+            if fingerprint.difference(attempt.fingerprint, here):
+                self._lose(now, attempt, "conditions changed before it was launched")
+            else:
+                self._start(now, attempt)
             return
         watch = self._watches.get(attempt.launch_key)
         if watch is None:
@@ -107,7 +113,8 @@ class Controller:
             self._watches[attempt.launch_key] = watch
         status = self._executor.poll(attempt.handle)
         if status.state in (RunState.STARTING, RunState.RUNNING):
-            spend = cost.spend_of(now.job.spec, attempt, status, self._clock.now())
+            used = watch.completed(status)
+            spend = cost.spend_of(now.job.spec, attempt, used, self._clock.now())
             now.put(replace(attempt, spend=spend))
             watch.look(self._executor, status, now.trials)
         elif watch.read(self._executor):
@@ -123,11 +130,13 @@ class Controller:
             measurement = replace(measurement, fingerprint=watch.attempt.fingerprint)
         attempt = replace(
             watch.attempt,
-            state=_attempt_state(measurement, failure),
+            state=ended_as(measurement, failure),
             ended_at=self._clock.now(),
             measurement=measurement,
             failure=failure,
-            spend=cost.spend_of(now.job.spec, watch.attempt, status, self._clock.now()),
+            spend=cost.spend_of(
+                now.job.spec, watch.attempt, watch.completed(status), self._clock.now()
+            ),
         )
         now.put(attempt)
         facts: list[Fact] = [attempt, *watch.points()]
@@ -161,9 +170,6 @@ class Controller:
         if not now.trials:
             default = Suggestion(params=spec.space.default(), reason="the default: the baseline")
             self._suggest(now, default)
-        room = budget.room(spec, now.trials, now.attempts)
-        if room.is_spent or room.must_confirm:
-            self._stop_live(now, "budget")
         while self._act(
             now, decide.next_action(spec, now.trials, now.attempts, self._situation(now))
         ):
@@ -230,10 +236,10 @@ class Controller:
     def _launch(self, now: Snapshot, number: int, pair: int | None) -> bool:
         """Whether something changed; False where the machine has no room at the moment."""
         trial, spec = now.trials[number], now.job.spec
-        command = launch_command(spec, trial.params)
-        cores, gpus = self._host.cores(), self._host.gpus()
-        taken_cores, taken_gpus = self._taken()
+        gpus = budget.usable_gpus(spec, self._host.gpus(), self._host.gpu_names())
+        cores, (taken_cores, taken_gpus) = self._host.cores(), self._taken()
         try:
+            command = launch_command(spec, trial.params)
             placement = place(
                 spec,
                 command,
@@ -388,9 +394,3 @@ class Controller:
             written.append(now.event(event, self._clock.now(), about))
         self._store.save(*written, epoch=self._epoch)
         now.put(*facts)
-
-
-def _attempt_state(measurement: Measurement | None, failure: Failure | None) -> AttemptState:
-    if failure is not None:
-        return AttemptState.FAILED
-    return AttemptState.COMPLETE if measurement is not None else AttemptState.CANCELLED

@@ -28,8 +28,8 @@ def placements(spec: JobSpec, host: Host) -> Callable[[Params], Placement | None
     cores, gpus, names = host.cores(), host.gpus(), host.gpu_names()
 
     def placed(params: Params) -> Placement | None:
-        command = launch_command(spec, params)
         try:
+            command = launch_command(spec, params)
             placement = place(
                 spec, command, free_cores=cores, all_cores=cores, free_gpus=gpus, all_gpus=gpus
             )

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 
-from tuner import stats
 from tuner.gang import Record
-from tuner.rate import MIN_BINS, Rate, Series, rate_of
+from tuner.rate import MIN_BINS, Rate, Series, half_width_of, rate_of
 
 MAX_BINS = 240
 
@@ -76,6 +75,8 @@ def read(records: Sequence[Record]) -> Reading:
     throughput = rate_of(series) if series is not None else _summary_rate(records)
     values, intervals = _values(records, throughput)
     window, change_s = _moments(series, throughput, pauses)
+    if throughput is None and values:
+        window = _span(records)
     stepping = [r for r in records if r.steps > 0]
     return Reading(
         throughput=throughput if throughput is not None and throughput.value > 0 else None,
@@ -168,6 +169,12 @@ def _moments(
     return window, change_s
 
 
+def _span(records: Sequence[Record]) -> tuple[float, float]:
+    """For a job that tells values only: from its first to its last."""
+    moments = [record.t_s for record in records if record.values]
+    return min(moments), max(moments)
+
+
 def _clock_of(active_s: float, pauses: Sequence[tuple[float, float]]) -> float:
     """The moment before which so much time was no pause."""
     moment = active_s
@@ -253,7 +260,7 @@ def _values(
             values[name] = steady[-1]
         else:
             mean = fmean(steady)
-            half = stats.batch_means_half_width(steady, 10, 0.975)
+            half = half_width_of(steady)
             values[name] = mean
             intervals[name] = (mean - half, mean + half)
-    return values, intervals
+    return values, {name: ends for name, ends in intervals.items() if math.isfinite(ends[0])}

@@ -1,5 +1,6 @@
 """A gang as the controller watches it: what it printed, what it measured, how it ended."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -42,6 +43,8 @@ class Watch:
     reading: measure.Reading | None = None
     started_s: float | None = None
     measured_at_s: float = 0.0
+    look_s: float = 0.0
+    """What the latest look took."""
     passes: int = 0
     is_caught_up: bool = True
     is_stopping: bool = False
@@ -55,15 +58,18 @@ class Watch:
         """Reads what is new, and asks for the end of the gang when it is time."""
         if status.state is RunState.RUNNING and self.started_s is None:
             self.started_s = status.now_s - status.elapsed_s
-        # Measuring costs more the longer a trial runs: at most about 5 % of its time.
-        is_due = status.elapsed_s - self.measured_at_s >= max(0.4, 0.05 * status.elapsed_s)
+        # Measuring costs more the longer a trial runs: a look takes at most 5 % of the time.
+        gap_s = max(0.4, 0.05 * status.elapsed_s, 20 * self.look_s)
+        is_due = status.elapsed_s - self.measured_at_s >= gap_s
         if is_due or not self.is_caught_up:
             self.is_caught_up = self.read(executor)
         if not is_due:
             return
         self.measured_at_s = status.elapsed_s
+        began_s = time.perf_counter()
         reading = measure.read(self.records)
         measurement = self._measured(reading, status)
+        self.look_s = time.perf_counter() - began_s
         reason = self.standings.trouble(
             self.spec.measuring, status, caught_up=self.is_caught_up
         ) or assess.stop_reason(self.spec, self.attempt, reading, status, measurement, trials)
@@ -112,12 +118,16 @@ class Watch:
         return replace(measurement, sources=known, notes=notes)
 
     def _measured(self, reading: measure.Reading, status: RunStatus) -> Measurement | None:
-        status = self.reader.completed(status)
+        status = self.completed(status)
         placement, around = self.attempt.placement, self.surroundings()
         used = around.in_window(reading.window)
         doubts = self._doubts()
         found = assess.measurement_of(self.spec, reading, status, placement, used, doubts)
         return marked(found, reading, around) if found is not None else None
+
+    def completed(self, status: RunStatus) -> RunStatus:
+        """A status with what files of the job tell of its usage."""
+        return self.reader.completed(status)
 
     def surroundings(self) -> Surroundings:
         """What the system has shown until now."""

@@ -70,7 +70,7 @@ def rate_of(series: Series) -> Rate:
     cut = stats.mser_cut(rates)
     steady = rates[cut:]
     mean = fmean(steady)
-    half = math.hypot(WIDENING * _half_width(steady), FLOOR * mean)
+    half = half_width_of(steady)
     change = change_in(steady)
     return Rate(
         value=mean,
@@ -80,6 +80,11 @@ def rate_of(series: Series) -> Rate:
         change_s=change.at * series.bin_s if change is not None else None,
         notes=tuple(_notes(rates, cut, change, series.bin_s)),
     )
+
+
+def half_width_of(steady: Sequence[float]) -> float:
+    """Half the interval of the mean of a steady series; infinite where it is too short to tell."""
+    return math.hypot(WIDENING * _half_width(steady), FLOOR * fmean(steady))
 
 
 def _half_width(steady: Sequence[float]) -> float:

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tuner.interfaces import Fact
-from tuner.model import Attempt, AuditEvent, Job, Placement, Trial
+from tuner.model import (
+    Attempt,
+    AttemptState,
+    AuditEvent,
+    Failure,
+    Job,
+    Measurement,
+    Placement,
+    Trial,
+)
 
 
 @dataclass(slots=True)
@@ -73,3 +82,10 @@ def devices(attempts: Iterable[Attempt]) -> tuple[set[int], set[int]]:
     held = [a.placement for a in attempts if not a.state.is_finished]
     cores = {core for placement in held for node in placement.cores for core in node}
     return cores, {gpu for placement in held for node in placement.gpus for gpu in node}
+
+
+def ended_as(measurement: Measurement | None, failure: Failure | None) -> AttemptState:
+    """The state of an attempt that gave this."""
+    if failure is not None:
+        return AttemptState.FAILED
+    return AttemptState.COMPLETE if measurement is not None else AttemptState.CANCELLED

@@ -1,9 +1,11 @@
 """What a job does when its code, its data or the computer changes while it searches."""
 
+from dataclasses import replace
+
 from tests.fakes import FakeOutcome
 from tests.unit.test_controller import World, batch_of
 from tuner.gang import Gang
-from tuner.model import JobState, TrialState
+from tuner.model import AttemptState, JobState, TrialState
 
 AUTO = {"pairs": 3, "mode": "auto", "target": {"path": "plan.json"}}
 WORKERS = {"params": {"loader_workers": {"kind": "int", "low": 0, "high": 1}}}
@@ -59,6 +61,21 @@ def test_a_new_controller_goes_on_where_nothing_changed() -> None:
     world.controller = world.new_controller()
     world.run()
     assert world.job.state is JobState.SUCCEEDED
+
+
+def test_what_was_intended_before_a_change_is_not_launched_after_it() -> None:
+    world = World()
+    world.host.now = {"workload": "aaaa"}
+    world.run(until=lambda: finished(world, 2))
+    (intent, *_) = world.store.attempts("job_1", 1)
+    waiting = replace(
+        intent, number=7, state=AttemptState.INTENT, handle=None, ended_at=None, measurement=None
+    )
+    world.store.save(waiting)
+    world.host.now = {"workload": "bbbb"}
+    world.run()
+    assert waiting.launch_key not in world.executor.launched
+    assert world.job.state is JobState.FAILED
 
 
 def test_a_commit_that_leaves_the_code_alone_changes_nothing() -> None:

@@ -191,3 +191,18 @@ def test_a_single_stated_rate_is_a_figure_without_an_interval() -> None:
     rate = throughput([Record(rank=0, t_s=5.0, values={"samples_per_s": 69.2})])
     assert rate.value == 69.2
     assert rate.interval is None
+
+
+def test_values_alone_have_a_window_and_an_interval_that_respects_correlation() -> None:
+    chance, level = random.Random(4), 0.0
+    records = []
+    for i in range(200):
+        level = 0.9 * level + chance.gauss(0, 1)
+        values = {"requests_per_s": 1000.0 + 10 * level}
+        records.append(Record(rank=0, t_s=5.0 + 0.1 * i, values=values))
+    reading = measure.read(records)
+    assert reading.throughput is None
+    assert reading.window == pytest.approx((5.0, 24.9))
+    low, high = reading.intervals["requests_per_s"]
+    plain = 2 * 1.96 * 10 * 2.3 / math.sqrt(200)
+    assert high - low > 2 * plain

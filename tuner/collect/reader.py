@@ -85,7 +85,8 @@ class RecordReader:
         cutter = self._cutters[chunk.stream]
         bad_before = cutter.bad_lines
         lines = list(cutter.cut(chunk))
-        self._num_lines += len(lines) + cutter.bad_lines - bad_before
+        if chunk.stream != usage.STREAM:  # its many lines are no records
+            self._num_lines += len(lines) + cutter.bad_lines - bad_before
         self.cursor[chunk.stream] = cutter.offset
         name = _STREAM.fullmatch(chunk.stream)
         if name is None:
