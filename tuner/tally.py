@@ -5,6 +5,17 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
+HELD_BACK = 0x08 | 0x20 | 0x40 | 0x80
+"""Throttle reasons that count: hardware slowdown, heat (software, hardware), power brake. A power
+cap is normal under load, and no reason."""
+
+_SUM_ENDINGS = ("_s", "_j", "_bytes", "_errors")
+
+
+def is_sum(name: str) -> bool:
+    """Whether a figure counts up since the gang began; the others are levels."""
+    return name.endswith(_SUM_ENDINGS)
+
 
 @dataclass(slots=True)
 class Track:

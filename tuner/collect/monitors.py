@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tuner.collect.canonical import number
-
-HELD_BACK = 0x08 | 0x20 | 0x40 | 0x80
-"""Throttle reasons that count: hardware slowdown, heat (software, hardware), power brake."""
+from tuner.tally import HELD_BACK
 
 _MAX_COLUMNS = 200
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from tuner.gang import UsageSample
+from tuner.tally import is_sum
 
 STREAM = "usage.jsonl"
-_SUMS = ("_s", "_j", "_bytes", "_errors")
 
 _Point = tuple[float, float]
 
@@ -25,11 +25,6 @@ def parse(line: str) -> UsageSample | None:
         return None
     sound = math.isfinite(t_s) and all(map(math.isfinite, values.values()))
     return UsageSample(t_s=t_s, values=values) if sound else None
-
-
-def is_sum(name: str) -> bool:
-    """Whether a figure counts up since the gang began; the others are levels."""
-    return name.endswith(_SUMS)
 
 
 def over(samples: Sequence[UsageSample], start_s: float, end_s: float) -> dict[str, float]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tuner import tally
-from tuner.tally import Track
+from tuner.tally import HELD_BACK, Track
 
 _PERIOD_S = 0.2
 _CPU_SHARE = 200
@@ -171,20 +171,14 @@ def _used_bytes(handle: object) -> int:
 
 
 def _is_throttled(handle: object) -> bool:
-    """Held back by heat or by the power supply. A power cap is normal under load, and no reason."""
+    """Held back by heat or by the power supply."""
     import pynvml as nv
 
-    held_back = (
-        nv.nvmlClocksThrottleReasonHwSlowdown
-        | nv.nvmlClocksThrottleReasonSwThermalSlowdown
-        | nv.nvmlClocksThrottleReasonHwThermalSlowdown
-        | nv.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
-    )
     try:
         reasons = nv.nvmlDeviceGetCurrentClocksEventReasons(handle)
     except nv.NVMLError_FunctionNotFound:
         reasons = nv.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-    return bool(reasons & held_back)
+    return bool(reasons & HELD_BACK)
 
 
 def _nvlink_kib(handle: object) -> int:

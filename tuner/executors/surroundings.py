@@ -10,13 +10,12 @@ from pathlib import Path
 from statistics import fmean
 
 from tuner.executors import cgroup
-from tuner.tally import Track
+from tuner.tally import Track, is_sum
 
 _MOST_BYTES = 2**18
 _MOST_CORES = 4
 """Reading a core's clock may disturb it: some stand for all."""
 _CPU = Path("/sys/devices/system/cpu")
-_SUMS = ("_s", "_bytes")
 
 Figures = dict[str, float]
 
@@ -35,11 +34,11 @@ class Surroundings:
 
     def look(self) -> None:
         figures = self._figures()
-        self.levels = {n: round(v, 4) for n, v in figures.items() if not n.endswith(_SUMS)}
+        self.levels = {n: round(v, 4) for n, v in figures.items() if not is_sum(n)}
         self.sums = {
             name: round(max(0.0, value - self._begun[name]), 6)
             for name, value in figures.items()
-            if name.endswith(_SUMS) and name in self._begun
+            if is_sum(name) and name in self._begun
         }
         for name, value in self.levels.items():
             self._tracks.setdefault(name, Track()).add(0.0, value)

@@ -1,8 +1,9 @@
+import pynvml as nv
 import pytest
 
 from tuner.executors.host import Gpu, visible
 from tuner.executors.nvml import GpuMeter, pause_s
-from tuner.tally import Tally, Track, now, over_run
+from tuner.tally import HELD_BACK, Tally, Track, now, over_run
 
 GPUS = [Gpu(0, "GPU-aa11", "A"), Gpu(1, "GPU-aa22", "B"), Gpu(2, "GPU-bb33", "C")]
 
@@ -49,6 +50,15 @@ def test_rates_add_up_over_time_and_throttling_counts_once() -> None:
     first = tally(throttled=[0, 1, 1, 0], pcie_rx_bytes_per_s=[10, 10, 30])
     second = tally(throttled=[0, 0, 0, 1], pcie_rx_bytes_per_s=[0, 0, 0])
     assert now([first, second]) == {"gpu_throttled_s": 1.0, "gpu_pcie_rx_bytes": 15.0}
+
+
+def test_heat_and_the_power_supply_hold_a_gpu_back() -> None:
+    assert (
+        nv.nvmlClocksThrottleReasonHwSlowdown
+        | nv.nvmlClocksThrottleReasonSwThermalSlowdown
+        | nv.nvmlClocksThrottleReasonHwThermalSlowdown
+        | nv.nvmlClocksThrottleReasonHwPowerBrakeSlowdown
+    ) == HELD_BACK
 
 
 def test_a_figure_that_one_gpu_lacks_is_unknown() -> None:
