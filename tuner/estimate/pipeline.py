@@ -5,14 +5,9 @@ of it to variation.
 """
 
 
-def batches_per_s(loader_s: float, trainer_s: float, *, workers: int) -> float:
-    """Steady rate. Without workers loader and trainer take turns: 1 / (loader + trainer); with w
-    of them the slower stage sets it: min(w / loader, 1 / trainer)."""
-    return 1 / (trainer_s + exposed_loader_s(loader_s, trainer_s, workers=workers))
-
-
 def exposed_loader_s(loader_s: float, trainer_s: float, *, workers: int) -> float:
-    """How long a step waits for its batch: what of the loader is not hidden behind training."""
+    """How long a step waits for its batch. Without workers loader and trainer take turns; with w of
+    them the slower stage sets the pace, so that a step takes max(trainer, loader / w)."""
     if workers < 1:
         return loader_s
     return max(0.0, loader_s / workers - trainer_s)

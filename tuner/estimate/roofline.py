@@ -4,8 +4,6 @@ Source: Williams, Waterman, Patterson, "Roofline: an insightful visual performan
 multicore architectures", Communications of the ACM 52(4), 2009.
 """
 
-import math
-
 GIGA = 1e9
 
 
@@ -17,13 +15,6 @@ def roofline_s(
     return max(flops / (peak_gflops * GIGA), num_bytes / (memory_gb_per_s * GIGA))
 
 
-def attainable_gflops(
-    flops_per_byte: float, *, peak_gflops: float, memory_gb_per_s: float
-) -> float:
-    """The highest rate at an arithmetic intensity: min(peak, intensity · bandwidth)."""
-    return min(peak_gflops, flops_per_byte * memory_gb_per_s)
-
-
 def ridge_flops_per_byte(*, peak_gflops: float, memory_gb_per_s: float) -> float:
     """The intensity from which on work is bound by computing: peak / bandwidth."""
-    return math.inf if memory_gb_per_s == 0 else peak_gflops / memory_gb_per_s
+    return peak_gflops / memory_gb_per_s

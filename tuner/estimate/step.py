@@ -13,7 +13,7 @@ from tuner.estimate.collectives import Cost, Link, collective
 from tuner.estimate.configuration import Configuration
 from tuner.estimate.devices import Device
 from tuner.estimate.factors import Factors
-from tuner.estimate.roofline import roofline_s
+from tuner.estimate.roofline import ridge_flops_per_byte, roofline_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,9 @@ class Step:
     transfer_s: float
     loader_s: float
     """What of the loader is not hidden."""
-    waits_varying: float = 0.0
+    by_memory: bool
+    """Whether the device is busy moving memory rather than computing."""
+    waits_varying: float
     """Share of time waiting for data, if loader and trainer vary as much as they can."""
 
     @property
@@ -40,6 +42,18 @@ class Step:
         return self.samples / self.total_s
 
     @property
+    def bound_by(self) -> str:
+        """What takes the most of a step."""
+        parts = {
+            "memory" if self.by_memory else "computing": self.device_s,
+            "overhead": self.overhead_s,
+            "latency": self.latency_s,
+            "bandwidth": self.transfer_s,
+            "loader": self.loader_s,
+        }
+        return max(parts, key=lambda name: parts[name])
+
+    @property
     def waits(self) -> float:
         """Share of time waiting for data, at least."""
         return self.loader_s / self.total_s
@@ -47,7 +61,7 @@ class Step:
 
 def step_of(work: Description, device: Device, run: Configuration, factors: Factors) -> Step:
     """Predicts a step of a configuration on a device."""
-    device_s = _device_s(work, device, run, factors)
+    device_s, by_memory = _device(work, device, run, factors)
     sent = _communication(work, device, run)
     slower = factors.node_transfer if run.nodes == 1 else factors.transfer
     latency_s, transfer_s = factors.latency * sent.latency_s, slower * sent.transfer_s
@@ -61,23 +75,26 @@ def step_of(work: Description, device: Device, run: Configuration, factors: Fact
         latency_s=latency_s,
         transfer_s=transfer_s,
         loader_s=pipeline.exposed_loader_s(batch_s, trainer_s, workers=workers),
+        by_memory=by_memory,
         waits_varying=pipeline.loader_bound_share_varying(batch_s, trainer_s, workers=workers),
     )
 
 
-def _device_s(work: Description, device: Device, run: Configuration, factors: Factors) -> float:
-    is_core = device.is_core
-    cores = run.threads if is_core else 1
+def _device(
+    work: Description, device: Device, run: Configuration, factors: Factors
+) -> tuple[float, bool]:
+    """Seconds, and whether memory takes them rather than computing."""
+    cores = run.threads if device.is_core else 1
     moved = tables.moved_bytes(work.tables, run.strategy, run.ranks, run.batch_per_rank)
     # Parameters are read forward and backward; gradient, state and value are read and written.
     moved += work.dense_parameters * 4 * 6
     moved += 2 * work.activation_bytes_per_sample * run.batch_per_rank
-    return roofline_s(
-        work.flops_per_sample * run.batch_per_rank,
-        moved,
-        peak_gflops=cores * device.gflops(run.precision) / factors.compute,
-        memory_gb_per_s=cores * device.memory_gb_per_s / factors.memory,
-    )
+    flops = work.flops_per_sample * run.batch_per_rank
+    peak = cores * device.gflops(run.precision) / factors.compute
+    bandwidth = cores * device.memory_gb_per_s / factors.memory
+    ridge = ridge_flops_per_byte(peak_gflops=peak, memory_gb_per_s=bandwidth)
+    seconds = roofline_s(flops, moved, peak_gflops=peak, memory_gb_per_s=bandwidth)
+    return seconds, flops < ridge * moved
 
 
 def _communication(work: Description, device: Device, run: Configuration) -> Cost:

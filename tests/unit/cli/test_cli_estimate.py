@@ -76,8 +76,18 @@ def test_a_thousand_seconds_on_ten_workers(invoke: Invoke) -> None:
     said = invoke(*words, "--workers", "10").stdout
     assert said.startswith("100 s, against 1,000 s on one worker: 10 times as fast")
     uneven = json.loads(invoke(*words, "--speeds", "1,1,0.5", "-o", "json").stdout)
-    assert uneven["makespan_s"] == 400
+    assert uneven["makespan_s"] == uneven["lower_bound_s"] == 400
     assert uneven["efficiency"] == 1
+
+
+def test_speed_ups_and_where_communication_ends_them(invoke: Invoke) -> None:
+    words = ("estimate", "speedup", "--workers", "1,10,100", "--serial-share", "0.1")
+    said = invoke(*words, "--gradient-mb", "20", "--link", "1").stdout.splitlines()
+    assert said[2].split()[:3] == ["10", "5.26", "9.10"]
+    assert said[-1] == "Data-parallel, 10 of them are fastest."
+    data = json.loads(invoke(*words, "-o", "json").stdout)
+    assert data["speedups"][2]["amdahl"] == pytest.approx(9.174, abs=1e-3)
+    assert data["fastest"] == 100
 
 
 def test_replicas_that_hold_a_limit(invoke: Invoke) -> None:

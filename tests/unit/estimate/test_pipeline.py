@@ -3,7 +3,6 @@ import random
 import pytest
 
 from tuner.estimate.pipeline import (
-    batches_per_s,
     exposed_loader_s,
     loader_bound_share,
     loader_bound_share_varying,
@@ -11,12 +10,12 @@ from tuner.estimate.pipeline import (
 
 
 def test_without_workers_loader_and_trainer_take_turns() -> None:
-    assert batches_per_s(0.03, 0.07, workers=0) == pytest.approx(10)
+    assert exposed_loader_s(0.03, 0.07, workers=0) == 0.03
 
 
 def test_the_slower_stage_sets_the_pace() -> None:
-    assert batches_per_s(0.3, 0.1, workers=2) == pytest.approx(2 / 0.3)
-    assert batches_per_s(0.3, 0.1, workers=4) == pytest.approx(10)
+    assert 0.1 + exposed_loader_s(0.3, 0.1, workers=2) == pytest.approx(0.3 / 2)
+    assert exposed_loader_s(0.3, 0.1, workers=4) == 0
 
 
 def test_what_is_not_hidden_is_waited_for() -> None:

@@ -24,6 +24,7 @@ def test_a_step_of_one_rank_is_worked_out_by_hand() -> None:
     assert step.device_s == pytest.approx(0.01)
     assert (step.transfer_s, step.loader_s) == (0, 0)
     assert step.total_s == pytest.approx(0.011)
+    assert step.bound_by == "computing"
     assert step.samples_per_s == pytest.approx(100 / 0.011)
 
 
@@ -34,6 +35,7 @@ def test_four_ranks_compute_less_each_and_send_their_gradients() -> None:
     assert inside.device_s == between.device_s == pytest.approx(0.0025)
     assert (inside.transfer_s, between.transfer_s) == pytest.approx((0.0006, 0.006))
     assert between.latency_s == pytest.approx(60e-6)
+    assert (inside.bound_by, between.bound_by) == ("computing", "bandwidth")
 
 
 def test_what_of_the_loader_is_not_hidden_is_added() -> None:
@@ -50,6 +52,8 @@ def test_the_link_decides_how_tables_are_best_spread() -> None:
     runs = [replace(RUN, nodes=2, strategy=s) for s in ("data_parallel", "table_wise")]
     everywhere, spread = (step_of(work, DEVICE, run, IDEAL).total_s for run in runs)
     assert everywhere > 10 * spread
+    alone = step_of(work, DEVICE, replace(RUN, global_batch=1e6), IDEAL)
+    assert alone.bound_by == "memory"
     large = [replace(run, global_batch=400_000) for run in runs]
     everywhere, spread = (step_of(work, DEVICE, run, IDEAL).total_s for run in large)
     assert everywhere < spread
