@@ -8,7 +8,7 @@ confirming pairs that can prove anything are kept aside.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tuner import assess, cost, decide
@@ -84,6 +84,15 @@ def refusal(spec: JobSpec, attempts: Sequence[Attempt], placement: Placement) ->
     return None
 
 
+def usable_gpus(spec: JobSpec, gpus: Sequence[int], names: Mapping[int, str]) -> list[int]:
+    """The GPUs that a job may hold: under a cap in money those with a price, if any has one."""
+    prices, purchase = spec.prices, spec.resources.purchase
+    if spec.budget.usd is None or prices is None or spec.resources.node_type is not None:
+        return list(gpus)
+    priced = [g for g in gpus if prices.gpu_hour(names.get(g, ""), purchase) is not None]
+    return priced or list(gpus)  # where none has one, the launch is refused for it
+
+
 def unpriced(spec: JobSpec, gpu_names: Iterable[str]) -> str | None:
     """Why a cap in money cannot be kept on a computer with these GPUs; None where it can be."""
     uses_gpus = spec.resources.gpus_per_node != 0 and spec.resources.node_type is None
@@ -110,22 +119,35 @@ def used_of(spec: JobSpec, attempts: Sequence[Attempt]) -> Amounts:
 
 
 def busy_s(attempts: Sequence[Attempt]) -> float:
-    """Seconds in which at least one attempt ran, the short pauses between them included."""
+    """Seconds in which at least one attempt ran, the short pauses between them included.
+
+    Two with a core or GPU in common never ran at once: where their times say so, the clock was set
+    back, and the second ran after the first.
+    """
     ran = sorted((a for a in attempts if a.spend.wall_s > 0), key=lambda a: a.created_at)
     if not ran:
         return 0.0
     busy_s, reached = 0.0, ran[0].created_at
+    freed: dict[tuple[str, int], datetime] = {}
     for attempt in ran:
-        if (attempt.created_at - reached) / timedelta(seconds=1) > GAP_S:
-            reached = attempt.created_at
-        end = max(reached, attempt.created_at + timedelta(seconds=attempt.spend.wall_s))
-        busy_s += (end - reached) / timedelta(seconds=1)
-        reached = end
+        held = _devices(attempt.placement)
+        start = max([attempt.created_at, *(freed[device] for device in held if device in freed)])
+        end = start + timedelta(seconds=attempt.spend.wall_s)
+        freed |= dict.fromkeys(held, end)
+        if (start - reached) / timedelta(seconds=1) > GAP_S:
+            reached = start
+        busy_s += max(0.0, (end - reached) / timedelta(seconds=1))
+        reached = max(reached, end)
     return busy_s
 
 
+def _devices(placement: Placement) -> set[tuple[str, int]]:
+    cores = {("core", core) for node in placement.cores for core in node}
+    return cores | {("gpu", gpu) for node in placement.gpus for gpu in node}
+
+
 def _usd(spec: JobSpec, attempt: Attempt) -> Decimal:
-    """Its price, with energy that was not measured taken as much; without prices nothing is."""
+    """Its price, with energy that was not measured taken as much; without a price it has no end."""
     if attempt.spend.usd is not None:
         return attempt.spend.usd
     return _rates(spec, attempt.placement, attempt.spend.wall_s)["usd"]
@@ -134,14 +156,16 @@ def _usd(spec: JobSpec, attempt: Attempt) -> Decimal:
 def _rates(spec: JobSpec, placement: Placement, seconds: float) -> Amounts:
     """Cap -> what so many seconds of a gang use."""
     hours, gpus = decimal(seconds) / cost.HOUR, cost.num_gpus(placement)
-    per_hour = cost.usd_per_hour(spec, placement) or Decimal(0)
-    energy = cost.energy_usd(spec, placement, float(gpus * ASSUMED_GPU_W * seconds))
-    return {
+    amounts = {
         "minutes": hours * 60,
         "core_hours": hours * cost.num_cores(placement),
         "gpu_hours": hours * gpus,
-        "usd": per_hour * hours + (energy or Decimal(0)),
     }
+    per_hour = cost.usd_per_hour(spec, placement)
+    energy = cost.energy_usd(spec, placement, float(gpus * ASSUMED_GPU_W * seconds))
+    if per_hour is None or energy is None:  # no cap in money can be known to be kept
+        return {**amounts, "usd": Decimal("Infinity")}
+    return {**amounts, "usd": per_hour * hours + energy}
 
 
 def _dearest(spec: JobSpec, attempts: Sequence[Attempt]) -> Amounts:

@@ -49,7 +49,9 @@ def _said(name: str, taken: Fingerprint) -> str:
 def of_job(attempts: Sequence[Attempt]) -> Fingerprint:
     """That of the first launch of a job, which all later ones must share; empty before it."""
     taken = [a for a in attempts if a.fingerprint]
-    return min(taken, key=lambda a: a.created_at).fingerprint if taken else {}
+    # Trials are launched in the order of their numbers; the clock may have been set back.
+    first = min(taken, key=lambda a: (a.trial_number, a.number), default=None)
+    return first.fingerprint if first is not None else {}
 
 
 def broken_off(changes: Sequence[str]) -> str:

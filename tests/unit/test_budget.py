@@ -153,6 +153,39 @@ def test_neither_a_pause_nor_a_stopped_controller_uses_minutes() -> None:
     assert pairs_of(world) >= 3
 
 
+def test_a_cap_is_kept_during_a_pause() -> None:
+    world = World(restless, budget={"trials": 12, "usd": "0.1"}, prices=CORE)
+    world.run(until=lambda: len(world.executor.running) == 1)
+    world.store.wish("job_1", Wish.PAUSE)
+    world.run(until=lambda: world.store.attempts("job_1")[0].state.is_finished)
+    assert world.job.state is JobState.PAUSED
+    assert Decimal("0.05") < spent(world) <= Decimal("0.1")
+
+
+def test_a_confirming_run_waits_for_gpus_that_have_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = {**CORE, "per_gpu_hour": {"H100": {"on_demand": 3.6}}}
+    world = World(budget={"trials": 2, "usd": 10}, prices=book)
+    monkeypatch.setattr(type(world.host), "gpus", lambda _: (0, 1))
+    monkeypatch.setattr(type(world.host), "gpu_names", lambda _: {0: "H100", 1: "T4"})
+    world.run(until=lambda: any(a.pair is not None for a in world.store.attempts("job_1")))
+    other = Placement(cores=((),), gpus=((0,),))
+    taking = attempt(0, job_id="job_2", state=AttemptState.RUNNING, placement=other)
+    world.store.save(replace(world.job, id="job_2"), replace(trial(0), job_id="job_2"), taking)
+    world.run(until=lambda: "waiting for cores or GPUs" in world.job.message)
+    world.store.save(replace(taking, state=AttemptState.COMPLETE))
+    world.run()
+    assert pairs_of(world) >= 3
+    assert {g for a in world.store.attempts("job_1") for n in a.placement.gpus for g in n} == {0}
+
+
+def test_what_runs_without_a_known_price_ends_under_a_cap_in_money() -> None:
+    job = spec(budget={"usd": 1}, prices=CORE)
+    unknown = Placement(cores=((0,),), gpus=((0,),), gpu_names={0: "T4"})
+    runs = attempt(0, state=AttemptState.RUNNING, handle="h", placement=unknown)
+    assert budget.room(job, [trial(0)], [runs]).is_spent
+    assert not budget.room(spec(budget={"minutes": 9}), [trial(0)], [runs]).is_spent
+
+
 def test_what_has_no_price_is_not_launched_under_a_cap_in_money(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -191,17 +224,24 @@ def test_the_margin_covers_what_a_supervisor_takes_to_end_a_gang() -> None:
     assert grace_s < budget.STOP_LIMIT_S
 
 
-def ran(start_s: float, wall_s: float, **changes: Any) -> Attempt:
+def ran(start_s: float, wall_s: float, core: int = 0) -> Attempt:
     created_at = NOON + timedelta(seconds=start_s)
-    return attempt(0, created_at=created_at, spend=Spend(wall_s=wall_s), **changes)
+    placement = Placement(cores=((core,),), gpus=((),))
+    return attempt(0, created_at=created_at, spend=Spend(wall_s=wall_s), placement=placement)
 
 
 def test_minutes_are_those_in_which_something_ran() -> None:
     assert budget.busy_s([]) == 0
-    assert budget.busy_s([ran(0, 10), ran(5, 10)]) == 15, "side by side counts once"
+    assert budget.busy_s([ran(0, 10), ran(5, 10, core=1)]) == 15, "side by side counts once"
     assert budget.busy_s([ran(0, 10), ran(12, 10)]) == 22, "choosing the next counts"
     assert budget.busy_s([ran(0, 10), ran(1000, 10)]) == 20, "a pause does not"
-    assert budget.busy_s([ran(0, 100), ran(5, 10)]) == 100
+    assert budget.busy_s([ran(0, 100), ran(5, 10, core=1)]) == 100
+
+
+@pytest.mark.parametrize("set_back_s", [0, 1, 55, 60, 70, 3600])
+def test_a_clock_that_is_set_back_gives_no_minutes_away(set_back_s: float) -> None:
+    first, second, third = ran(0, 60), ran(60 - set_back_s, 60), ran(120 - set_back_s, 30)
+    assert budget.busy_s([first, second, third]) == pytest.approx(150, abs=budget.GAP_S)
 
 
 def test_energy_that_was_not_measured_is_taken_as_much() -> None:
@@ -228,5 +268,5 @@ def test_lost_attempts_count_but_predict_nothing() -> None:
     trials = [trial(0, outcome=measurement())]
     base = attempt(0, spend=Spend(wall_s=10), measurement=measurement())
     assert not budget.room(job, trials, [base, failed]).may_measure
-    assert budget.used_of(job, [base, lost])["minutes"] == Decimal("500") / 60
+    assert budget.used_of(job, [base, lost])["minutes"] == Decimal("510") / 60
     assert budget.room(job, trials, [base, lost]).may_measure

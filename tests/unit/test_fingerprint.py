@@ -43,8 +43,10 @@ def test_nothing_is_said_of_what_was_never_taken() -> None:
 def test_a_job_has_the_fingerprint_of_its_first_launch() -> None:
     assert of_job([]) == {}
     first = attempt(1, fingerprint={"torch": "2.13.0"})
-    later = replace(attempt(0), created_at=NOON + timedelta(seconds=9), fingerprint=HERE)
-    assert of_job([later, attempt(2), first]) == {"torch": "2.13.0"}
+    later = [attempt(1, 1, fingerprint=HERE), attempt(2, fingerprint=HERE)]
+    assert of_job([*later, attempt(0), first]) == {"torch": "2.13.0"}
+    set_back = [replace(a, created_at=NOON - timedelta(hours=1)) for a in later]
+    assert of_job([*set_back, first]) == {"torch": "2.13.0"}, "whatever the clock said then"
 
 
 def test_the_end_of_a_job_names_every_change_and_the_remedy() -> None:
