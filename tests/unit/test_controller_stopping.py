@@ -49,14 +49,14 @@ def ends(world: World) -> list[str]:
     return [e.detail for e in world.store.events("job_1") if e.action == "search.end"]
 
 
-WHY = "the expected gain of another trial, 0.02 %, does not pay for it: 0.1 % would"
+WHY = "the expected gain of another trial, 0.01 %, does not pay for it: 0.1 % would"
 
 
 def test_a_search_ends_where_trials_do_not_pay_and_says_so() -> None:
     world = ExpectingWorld()
     world.run()
     assert world.job.state is JobState.SUCCEEDED
-    assert [t.expected_gain for t in world.trials] == [None, *GAINS[:3]]
+    assert [t.expected_gain for t in world.trials] == [None, *GAINS[:4]]
     assert ends(world) == [WHY]
     assert world.job.search_ended == WHY
     assert f"The search ended: {WHY}." in world.job.message
@@ -71,7 +71,7 @@ def test_it_ends_in_the_same_way_under_a_controller_of_its_own_for_each_step() -
         world.controller = world.new_controller()
         world.clock.sleep(0.5)
     assert ends(world) == [WHY]
-    assert len(world.trials) == 4
+    assert len(world.trials) == 5
 
 
 def test_confirming_tells_why_the_search_ended() -> None:

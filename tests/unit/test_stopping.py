@@ -64,20 +64,20 @@ def refused(job: JobSpec, trials: list[Trial], gain: float | None) -> str | None
     return stopping.why_refused(job, trials, ran(trials), suggestion(gain))
 
 
-def test_the_search_ends_after_three_low_asks_in_a_row() -> None:
-    why = refused(spec(), tried(0.2, 0.0004, 0.0002), 0.0003)
+def test_the_search_ends_after_four_low_asks_in_a_row() -> None:
+    why = refused(spec(), tried(0.2, 0.0005, 0.0004, 0.0002), 0.0003)
     assert why == "the expected gain of another trial, 0.03 %, does not pay for it: 0.1 % would"
 
 
 @pytest.mark.parametrize(
     ("before", "now"),
     [
-        ((0.2, 0.0004, 0.0002), 0.01),
-        ((0.2, 0.0004, 0.01), 0.0003),
-        ((0.2, 0.01, 0.0004), 0.0003),
-        ((0.2, 0.0004, None), 0.0003),
-        ((0.2, 0.0004, 0.0002), None),
-        ((0.0004,), 0.0003),
+        ((0.2, 0.0005, 0.0004, 0.0002), 0.01),
+        ((0.2, 0.0005, 0.0004, 0.01), 0.0003),
+        ((0.2, 0.01, 0.0005, 0.0004), 0.0003),
+        ((0.2, 0.0005, 0.0004, None), 0.0003),
+        ((0.2, 0.0005, 0.0004, 0.0002), None),
+        ((0.0005, 0.0004), 0.0003),
         ((), 0.0003),
     ],
 )
@@ -86,16 +86,16 @@ def test_otherwise_it_goes_on(before: tuple[float | None, ...], now: float | Non
 
 
 def test_what_still_runs_is_no_answer_yet() -> None:
-    assert refused(spec(), tried(0.2, 0.0004, 0.0002, live=1), 0.0003) is None
-    assert refused(spec(), tried(0.0004, 0.0002, 0.0001, live=1), 0.0003) is not None
-    assert refused(spec(), tried(0.0004, 0.0002, 0.0100, live=1), 0.0003) is None
+    assert refused(spec(), tried(0.2, 0.0005, 0.0004, 0.0002, live=1), 0.0003) is None
+    assert refused(spec(), tried(0.0005, 0.0004, 0.0002, 0.0001, live=1), 0.0003) is not None
+    assert refused(spec(), tried(0.0005, 0.0004, 0.0002, 0.0100, live=1), 0.0003) is None
 
 
 def test_the_job_file_sets_the_gain_and_0_never_ends_it() -> None:
-    trials = tried(0.2, 0.004, 0.002)
+    trials = tried(0.2, 0.0045, 0.004, 0.002)
     assert refused(spec(), trials, 0.003) is None
     assert refused(spec(search={"stop_gain_pct": 0.5}), trials, 0.003) is not None
-    assert refused(spec(search={"stop_gain_pct": 0}), tried(0.0, 0.0, 0.0), 0.0) is None
+    assert refused(spec(search={"stop_gain_pct": 0}), tried(0.0, 0.0, 0.0, 0.0), 0.0) is None
 
 
 def test_nothing_left_is_said() -> None:
@@ -107,7 +107,8 @@ def test_with_a_horizon_a_trial_has_to_pay_for_itself(usd: str | None) -> None:
     job, trials = spec(search={"horizon_hours": 10}), tried(0.02, 0.02, 0.02)
     # A trial takes 0.1 h of what the plan is going to hold for 10 h, so that 1 % just pays.
     assert stopping.needed_gain(job, trials, ran(trials, usd=usd)) == pytest.approx(0.01)
-    why = stopping.why_refused(job, tried(0.2, 0.004, 0.002), ran(trials), suggestion(0.003))
+    lows = tried(0.2, 0.0045, 0.004, 0.002)
+    why = stopping.why_refused(job, lows, ran(lows), suggestion(0.003))
     assert why is not None
     assert why.endswith("0.3 %, does not pay for it: 1 % would within 10 h of running")
 
