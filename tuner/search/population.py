@@ -137,17 +137,23 @@ def start(unseen: Unseen, rng: random.Random, place: int, known: Known | None) -
     """The second trial is the best by what is known, where that tells any apart; the others fill
     the space."""
     if place == 2 and known is not None:
-        pool = unseen.pool(rng, [])
-        worth = [known(params) for params in pool]
-        if worth and min(worth) < max(worth):
-            best = pool[worth.index(max(worth))]
+        best = _best_known(unseen, rng, known)
+        if best is not None:
             return Suggestion(params=best, reason="best by what is known before any trial")
-    params = unseen.farthest(rng)
-    if params is None:
+    farthest = unseen.farthest(rng)
+    if farthest is None:
         return None
     reason = f"space-filling start {place} of {START}"
     late = "space-filling: no result yet to learn from"
-    return Suggestion(params=params, reason=reason if place <= START else late)
+    return Suggestion(params=farthest, reason=reason if place <= START else late)
+
+
+def _best_known(unseen: Unseen, rng: random.Random, known: Known) -> dict[str, Value] | None:
+    """What has no known price, as it cannot be placed, is at 0 and left out."""
+    told = [(worth, p) for p in unseen.pool(rng, []) if (worth := known(p)) != 0]
+    most = max((worth for worth, _ in told), default=0.0)
+    best = [params for worth, params in told if worth == most]
+    return rng.choice(best) if len(best) < len(told) else None
 
 
 def at_share(parameter: Int | Float | Choice, where: float) -> Value:

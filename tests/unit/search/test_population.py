@@ -91,12 +91,14 @@ def test_the_start_holds_the_best_by_what_is_known() -> None:
     unseen = Unseen(TINY, {identity(TINY, default): default})
 
     def known(params: Params) -> float:
-        return 1.0 if params == {"nproc": 2, "strategy": "row_wise"} else 0.0
+        if params["nproc"] == 3:
+            return 0.0  # cannot be placed
+        return -1.0 if params == {"nproc": 2, "strategy": "row_wise"} else -2.0
 
     suggestion = start(unseen, random.Random(0), 2, known)
     assert suggestion is not None
     assert suggestion.params == {"nproc": 2, "strategy": "row_wise"}
-    flat = start(unseen, random.Random(0), 2, lambda params: 1.0)
+    flat = start(unseen, random.Random(0), 2, lambda params: -1.0)
     assert flat is not None
     assert flat.reason == "space-filling start 2 of 5"
 
