@@ -13,8 +13,8 @@ from tuner.model import Attempt, Suggestion, Trial
 from tuner.spec import JobSpec
 
 ASKS = 4
-"""So many asks in a row must not pay: with fewer more is lost on recorded surfaces than saved, where
-trials are dear; with more trials are wasted."""
+"""So many asks in a row must not pay: with fewer, more is lost on recorded surfaces than saved;
+with more, trials are wasted."""
 
 
 def why_over(spec: JobSpec, trials: Sequence[Trial], attempts: Sequence[Attempt]) -> str | None:
