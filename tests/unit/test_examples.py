@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tuner import description
 from tuner import spec as spec_module
 from tuner.jobfile import load_job_file
 from tuner.launch import launch_command
@@ -32,8 +33,9 @@ def used_fields(raw: object, typed: object) -> Iterator[tuple[str, str]]:
 def all_fields() -> set[tuple[str, str]]:
     owners = [
         value
-        for value in vars(spec_module).values()
-        if isinstance(value, type) and value.__module__ == spec_module.__name__
+        for module in (spec_module, description)
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
     ]
     return {
         (owner.__name__, field.name)
