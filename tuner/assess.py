@@ -24,9 +24,11 @@ def measurement_of(
     """What an attempt showed so far; None where an objective was not measured.
 
     `window_usage` is what the gang used within the steady window, `doubts` what speaks against
-    the records themselves.
+    the records themselves. Of the usage over the whole run the load of others is left out: it is
+    known of the window or not at all.
     """
-    metrics = {**status.usage, **reading.values, **_throughput_metrics(reading, window_usage)}
+    used = {name: value for name, value in status.usage.items() if name != "other_cpu_pct"}
+    metrics = {**used, **reading.values, **_throughput_metrics(reading, window_usage)}
     intervals = dict(reading.intervals)
     rate = reading.throughput
     if rate is not None and rate.interval is not None:
@@ -78,6 +80,9 @@ def _throughput_metrics(reading: Reading, window_usage: Mapping[str, float]) -> 
         energy_j, samples = window_usage.get("energy_j"), rate.value * rate.window_s
         if energy_j is not None and samples > 0:
             metrics["joules_per_sample"] = energy_j / samples
+    power_w, requests_per_s = window_usage.get("gpu_power_w"), reading.values.get("requests_per_s")
+    if power_w is not None and requests_per_s and "joules_per_request" not in reading.values:
+        metrics["joules_per_request"] = power_w / requests_per_s
     if reading.step_rate:
         metrics["step_time_s"] = 1.0 / reading.step_rate
     if reading.rank_skew is not None:
@@ -93,13 +98,10 @@ def _add_costs(
     metrics: dict[str, float],
     intervals: dict[str, tuple[float, float]],
 ) -> None:
-    """Prices and energy of a sample, and of a request where the job reports `requests_per_s`."""
+    """Prices of a sample, and of a request where the job reports `requests_per_s`."""
     per_hour = cost.usd_per_hour(spec, placement)
     if per_hour is not None:
         metrics["usd_per_hour"] = float(per_hour)
-    power_w, requests_per_s = metrics.get("gpu_power_w"), metrics.get("requests_per_s")
-    if power_w is not None and requests_per_s:
-        metrics.setdefault("joules_per_request", power_w / requests_per_s)
     for noun in ("sample", "request"):
         rate_name, name = f"{noun}s_per_s", f"usd_per_million_{noun}s"
         joules = metrics.get(f"joules_per_{noun}")

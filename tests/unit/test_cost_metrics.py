@@ -14,13 +14,13 @@ GPU = Placement(cores=((0, 1),), gpus=((0,),), gpu_names={0: H100})
 SERVING = {"objectives": [{"metric": "requests_per_s", "direction": "maximize"}]}
 
 
-def served(job: JobSpec, **usage: float) -> Measurement:
+def served(job: JobSpec, whole_run: dict[str, float] | None = None, **window: float) -> Measurement:
     records = [
         Record(rank=0, t_s=10 + 0.1 * i, steps=1, samples=10, values={"requests_per_s": 50.0})
         for i in range(300)
     ]
-    status = RunStatus(state=RunState.EXITED, usage=usage)
-    found = assess.measurement_of(job, read(records), status, GPU, {})
+    status = RunStatus(state=RunState.EXITED, usage=whole_run or {})
+    found = assess.measurement_of(job, read(records), status, GPU, window)
     assert found is not None
     return found
 
@@ -44,3 +44,13 @@ def test_without_prices_there_is_no_cost() -> None:
     found = served(spec(**SERVING), gpu_power_w=500.0).metrics
     assert not [name for name in found if name.startswith("usd_")]
     assert found["joules_per_request"] == pytest.approx(10)
+
+
+def test_energy_of_a_request_and_load_are_those_of_the_window() -> None:
+    whole_run = {"gpu_power_w": 300.0, "energy_j": 9000.0, "other_cpu_pct": 40.0}
+    found = served(spec(**SERVING), whole_run, gpu_power_w=500.0).metrics
+    assert found["joules_per_request"] == pytest.approx(10), "not of the idle start as well"
+    assert (found["energy_j"], found["gpu_power_w"]) == (9000, 300), "sums are of the whole run"
+    unseen = served(spec(**SERVING), whole_run).metrics
+    assert "joules_per_request" not in unseen
+    assert "other_cpu_pct" not in unseen
