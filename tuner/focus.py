@@ -8,6 +8,7 @@ import csv
 import gzip
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class _Item:
     region: str
     cores: int | None
     gpus: int
+    model: str = ""
+    """Which cores or GPUs, by what tells their SKU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,10 @@ class _Charge:
     cost: Decimal
     hours: Decimal
     ends: date
+
+
+Prices = Mapping[tuple[_Item, Purchase], Decimal]
+"""What is billed, how it was bought -> price of an hour."""
 
 
 @dataclass(slots=True)
@@ -141,7 +148,7 @@ def _rows(path: Path) -> Iterator[Row]:
                     "with these columns"
                 )
             yield from reader
-    except (OSError, UnicodeDecodeError, csv.Error, EOFError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
@@ -196,7 +203,8 @@ def _last_day(row: Row) -> date:
 def _item(row: Row, device: str, region: str) -> _Item:
     if device:
         kind = "gpu" if device == "gpu" else "core"
-        return _Item(kind=kind, name=kind, region=region, cores=None, gpus=0)
+        model = row.get("SkuMeter") or row.get("SkuId") or ""
+        return _Item(kind=kind, name=kind, region=region, cores=None, gpus=0, model=model)
     details = _details(row)
     name = details.get("InstanceType") or row.get("SkuMeter") or row.get("SkuId")
     if not name:
@@ -237,31 +245,43 @@ def _book(tally: _Tally, currency: str, exchange: Exchange | None, path: Path) -
     prices = dict(_prices(tally))
     if not prices:
         raise UserError(f"{path} has no cost above 0: {_said(tally.skipped)}")
-    nodes: dict[str, NodeType] = {}
-    rates = {"core": Rate(), "gpu": Rate()}
-    regions: dict[str, set[str]] = {}
-    for item, _ in prices:
-        regions.setdefault(item.name, set()).add(item.region)
-    for item in dict.fromkeys(item for item, _ in prices):
-        rate = Rate(**{p: price for (i, p), price in prices.items() if i == item})
-        if item.kind != "node":
-            if len(regions[item.name]) > 1:
-                raise UserError(f"{path}: {item.kind}s of several regions. Remedy: add --region")
-            rates[item.kind] = rate
-            continue
-        name = item.name if len(regions[item.name]) == 1 else f"{item.name} {item.region}"
-        if name in nodes:
-            name = f"{name} ({item.cores or 'unknown'} cores, {item.gpus} GPUs)"
-        nodes[name] = NodeType(cores=item.cores, gpus=item.gpus, per_hour=rate)
+    gpu = _device(prices, "gpu", path)
     return PriceBook(
         as_of=tally.latest.isoformat(),
         source=f"FOCUS export {path.name}, {tally.used} charges until {tally.latest}",
         currency=currency,
         exchange=exchange if currency != "USD" else None,
-        per_core_hour=rates["core"],
-        per_gpu_hour={} if rates["gpu"] == Rate() else {ANY_GPU: rates["gpu"]},
-        node_types=dict(sorted(nodes.items())),
+        per_core_hour=_device(prices, "core", path) or Rate(),
+        per_gpu_hour={} if gpu is None else {ANY_GPU: gpu},
+        node_types=dict(sorted(_node_types(prices).items())),
     )
+
+
+def _device(prices: Prices, kind: str, path: Path) -> Rate | None:
+    """The price of cores or GPUs. Raises UserError where there are several, as a book has one."""
+    found = {(i, p): price for (i, p), price in prices.items() if i.kind == kind}
+    if len({item.region for item, _ in found}) > 1:
+        raise UserError(f"{path}: {kind}s of several regions. Remedy: add --region")
+    if len({purchase for _, purchase in found}) < len(found):
+        models = ", ".join(sorted({item.model or "(unnamed)" for item, _ in found}))
+        raise UserError(
+            f"{path}: {kind}-hours of several SKUs ({models}) have no common price. Remedy: keep "
+            f"the rows of one in the export, and add the others to the book by hand"
+        )
+    return Rate(**{p: price for (_, p), price in found.items()}) if found else None
+
+
+def _node_types(prices: Prices) -> dict[str, NodeType]:
+    nodes = list(dict.fromkeys(item for item, _ in prices if item.kind == "node"))
+    found: dict[str, NodeType] = {}
+    for item in nodes:
+        is_everywhere = len({other.region for other in nodes if other.name == item.name}) == 1
+        name = item.name if is_everywhere else f"{item.name} {item.region}"
+        if name in found:
+            name = f"{name} ({item.cores or 'unknown'} cores, {item.gpus} GPUs)"
+        rate = Rate(**{p: price for (i, p), price in prices.items() if i == item})
+        found[name] = NodeType(cores=item.cores, gpus=item.gpus, per_hour=rate)
+    return found
 
 
 def _prices(tally: _Tally) -> Iterator[tuple[tuple[_Item, Purchase], Decimal]]:

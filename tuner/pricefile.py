@@ -1,6 +1,8 @@
 """Price books in files of their own: YAML to a PriceBook and back."""
 
 import json
+import os
+from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from tuner import spec_faults, yaml_lines
-from tuner.errors import InvalidJob, Problem
+from tuner.errors import InvalidJob, Problem, UserError
 from tuner.money import EXACT
 from tuner.prices import OLD_DAYS, PriceBook
 
@@ -41,6 +43,21 @@ def dump_prices(book: PriceBook) -> str:
     plain = _adapter().dump_python(book, mode="json", exclude_defaults=True)
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
     return f"# Prices for `prices: {{file: ...}}` of a job file.\n{text}"
+
+
+def write_prices(book: PriceBook, path: Path) -> None:
+    """Writes a price book as a whole or not at all. Raises UserError."""
+    written = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        written.write_text(dump_prices(book), encoding="utf-8")
+        written.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            written.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} cannot be written: {error.strerror}. Remedy: name a file in a folder that "
+            "exists and that you may write to"
+        ) from error
 
 
 def plain_prices(book: PriceBook) -> dict[str, object]:

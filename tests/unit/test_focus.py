@@ -129,6 +129,15 @@ def test_gpus_of_a_node_and_unknown_cores(tmp_path: Path) -> None:
     assert found.book.node_types["sku-9"].cores is None
 
 
+@pytest.mark.parametrize(("unit", "kind"), [("GPU-Hours", "gpu"), ("Core-Hours", "core")])
+def test_devices_of_several_skus_have_no_common_price(tmp_path: Path, unit: str, kind: str) -> None:
+    rows = ({"PricingUnit": unit, "SkuId": "T4"}, {"PricingUnit": unit, "SkuId": "H100"})
+    with pytest.raises(UserError, match=rf"{kind}-hours of several SKUs \(H100, T4\).*Remedy"):
+        imported(tmp_path, {}, *rows)
+    spot = {**rows[1], "PricingCategory": "Dynamic"}
+    assert imported(tmp_path, {}, rows[0], rows[0], spot).rows_used == 4, "spot is billed apart"
+
+
 def test_another_currency_needs_its_rate(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"bills in EUR.*--usd-per-unit"):
         imported(tmp_path, {"BillingCurrency": "EUR"})
@@ -155,6 +164,11 @@ def test_files_that_are_no_export_are_named_with_a_remedy(tmp_path: Path) -> Non
         focus.read_export(tmp_path / "x.parquet", region=None, exchange=None)
     broken = tmp_path / "broken.csv.gz"
     broken.write_bytes(b"no gzip")
+    with pytest.raises(UserError, match="cannot be read"):
+        focus.read_export(broken, region=None, exchange=None)
+    packed = bytearray(gzip.compress(bytes(range(256)) * 400))
+    packed[12:400] = b"\xff" * 388
+    broken.write_bytes(packed)
     with pytest.raises(UserError, match="cannot be read"):
         focus.read_export(broken, region=None, exchange=None)
     with pytest.raises(UserError, match="cannot be read"):

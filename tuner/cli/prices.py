@@ -38,7 +38,7 @@ def import_prices(
     if file.exists() and not force:
         raise UserError(f"{file} exists. Remedy: --force overwrites it, --file names another")
     found = focus.read_export(export, region=region, exchange=_exchange(usd_per_unit, rate_as_of))
-    file.write_text(pricefile.dump_prices(found.book), encoding="utf-8")
+    pricefile.write_prices(found.book, file)
     typer.echo(str(file))
     skipped = sum(found.rows_skipped.values())
     session.narrate(f"{found.rows_used} charges used, {skipped} rows or sums left out")

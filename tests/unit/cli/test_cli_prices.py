@@ -1,9 +1,12 @@
 """`prices ...` and `job cost`."""
 
 import csv
+import errno
 import io
 import json
 from pathlib import Path
+
+import pytest
 
 from tests.unit.cli.conftest import Invoke
 from tests.unit.test_focus import imported
@@ -43,6 +46,40 @@ def test_an_exchange_rate_is_whole_or_refused(invoke: Invoke, tmp_path: Path) ->
         answer = invoke(*words, *more)
         assert answer.exit_code == exits.USAGE
         assert "rate" in answer.stderr
+
+
+def test_a_book_that_cannot_be_written_is_named_and_leaves_nothing(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    imported(tmp_path, {})
+    (tmp_path / "folder").mkdir()
+    for name in ("missing/p.yaml", "folder", "."):
+        answer = invoke(
+            *("prices", "import", str(tmp_path / "export.csv")),
+            *("--force", "--file", str(tmp_path / name)),
+        )
+        assert answer.exit_code == exits.USAGE
+        assert "cannot be written" in answer.stderr
+        assert "Remedy" in answer.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.csv", "folder"]
+
+
+def test_a_book_is_replaced_as_a_whole(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(tmp_path, {})
+    book = tmp_path / "p.yaml"
+    book.write_text("mine\n", encoding="utf-8")
+
+    def full(path: Path, text: str, encoding: str) -> int:
+        path.write_bytes(text.encode(encoding)[:20])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    words = ("prices", "import", str(tmp_path / "export.csv"), "--force", "--file", str(book))
+    assert "No space left" in invoke(*words).stderr
+    assert book.read_text(encoding="utf-8") == "mine\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["export.csv", "p.yaml"]
 
 
 def test_job_cost_shows_sums_launches_and_what_is_unknown(invoke: Invoke) -> None:
