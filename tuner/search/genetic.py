@@ -26,6 +26,8 @@ from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params, Space
 from tuner.spec import JobSpec
 
+START_KNOWN = 3
+"""The same as START where prices are known: the neighbours have less to tell."""
 POPULATION = 8
 """Parents: fewer lack variety, and more would not be good ones among 20 to 60 trials."""
 BROOD = 8
@@ -55,8 +57,9 @@ class GeneticSearcher:
         told = [Individual(*pair) for pair in self._history.lessons()]
         place = len(self._history.taken) + 1
         rng = self._history.rng()
-        if place <= START or not told:
-            return start(self._unseen, rng, place, self._known)
+        size = START if self._known is None else START_KNOWN
+        if place <= size or not told:
+            return start(self._unseen, rng, place, self._known, size)
         return self._child(told, rng)
 
     def _child(self, told: Sequence[Individual], rng: random.Random) -> Suggestion | None:

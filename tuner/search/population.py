@@ -133,7 +133,9 @@ def _near(places: Array, rows: Array, place: Array) -> list[float]:
     return [float(x) for x in weights @ rows[nearest] / weights.sum()]
 
 
-def start(unseen: Unseen, rng: random.Random, place: int, known: Known | None) -> Suggestion | None:
+def start(
+    unseen: Unseen, rng: random.Random, place: int, known: Known | None, size: int = START
+) -> Suggestion | None:
     """The second trial is the best by what is known, where that tells any apart; the others fill
     the space."""
     if place == 2 and known is not None:
@@ -143,9 +145,9 @@ def start(unseen: Unseen, rng: random.Random, place: int, known: Known | None) -
     farthest = unseen.farthest(rng)
     if farthest is None:
         return None
-    reason = f"space-filling start {place} of {START}"
+    reason = f"space-filling start {place} of {size}"
     late = "space-filling: no result yet to learn from"
-    return Suggestion(params=farthest, reason=reason if place <= START else late)
+    return Suggestion(params=farthest, reason=reason if place <= size else late)
 
 
 def _best_known(unseen: Unseen, rng: random.Random, known: Known) -> dict[str, Value] | None:

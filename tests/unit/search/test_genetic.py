@@ -82,6 +82,15 @@ def test_a_tournament_prefers_the_better() -> None:
     assert wins[0] > wins[1] > wins[2] > wins[3] > 0
 
 
+def test_with_known_prices_it_breeds_sooner() -> None:
+    spec = job(line(60), method="genetic")
+    trials = [ended(i, {"x": x}, samples_per_s=1.0 + x) for i, x in enumerate((0, 59, 30))]
+    (priced,) = make_searcher(spec, trials, lambda params: -float(params["x"])).ask(1)
+    (unpriced,) = make_searcher(spec, trials).ask(1)
+    assert priced.reason.startswith("child of the best of 3 trials")
+    assert unpriced.reason == "space-filling start 4 of 5"
+
+
 def test_where_every_child_is_taken_the_nearest_untried_is_tried() -> None:
     spec = job(line(60), method="genetic")
     tried = [x for x in range(60) if x not in (5, 57)]
