@@ -63,6 +63,8 @@ class FakeOutcome:
     failed_rank: int = 0
     log: str = ""
     """What `failed_rank` prints last."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """What it writes into files of its own at once, by their names."""
     auc: float | None = None
     quality_samples: float | None = None
     """After so many samples `auc` is reported; None: when the gang ends by itself."""
@@ -244,6 +246,8 @@ def _usage(run: _Run, elapsed_s: float) -> dict[str, float]:
 def _script(gang: Gang, outcome: FakeOutcome, started_s: float) -> Iterator[_Write]:
     """Everything the gang would ever write, in order."""
     yield _Write(started_s, "rank-0.log", f"{' '.join(gang.command.argv)}\n".encode())
+    for name, text in outcome.files.items():
+        yield _Write(started_s, f"files/{name}", text.encode())
     ends_s = math.inf if outcome.duration_s is None else started_s + outcome.duration_s
     silent_s = ends_s
     if outcome.silent_after_s is not None:

@@ -1,11 +1,16 @@
 """Cost and energy of a sample and of a request, as metrics with their intervals."""
 
+from dataclasses import replace
+from decimal import Decimal
+
 import pytest
 
+from tests.fakes import FakeOutcome
 from tests.unit.builders import spec
+from tests.unit.test_controller import World, by_batch
 from tests.unit.test_cost import BOOK, H100
 from tuner import assess
-from tuner.gang import Record, RunState, RunStatus
+from tuner.gang import Gang, Record, RunState, RunStatus
 from tuner.measure import read
 from tuner.model import Measurement, Placement
 from tuner.spec import JobSpec
@@ -54,3 +59,22 @@ def test_energy_of_a_request_and_load_are_those_of_the_window() -> None:
     unseen = served(spec(**SERVING), whole_run).metrics
     assert "joules_per_request" not in unseen
     assert "other_cpu_pct" not in unseen
+
+
+def test_energy_that_a_file_of_the_job_tells_is_charged() -> None:
+    def outcome(gang: Gang) -> FakeOutcome:
+        return replace(by_batch(gang), files={"slurm": "JobID|ConsumedEnergyRaw\n7|3600000\n"})
+
+    prices = {"as_of": "2026-11-01", "per_core_hour": {"on_demand": 0}, "per_kwh": 0.5}
+    workload = {
+        "command": ["train", "--batch=${global_batch_size}"],
+        "launch": "per_rank",
+        "log": {"files": [{"path": "slurm", "format": "sacct"}]},
+    }
+    world = World(outcome, budget={"trials": 1}, prices=prices, workload=workload)
+    world.run(until=lambda: world.executor.running != [])
+    world.run(until=lambda: world.store.attempts("job_1")[0].state.is_finished)
+    first = world.store.attempts("job_1")[0]
+    assert first.measurement is not None
+    assert first.measurement.metrics["energy_j"] == 3.6e6
+    assert (first.spend.energy_j, first.spend.usd) == (3.6e6, Decimal("0.5"))
