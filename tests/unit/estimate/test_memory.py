@@ -86,3 +86,13 @@ def test_a_gpu_has_the_memory_of_its_data_sheet_or_of_the_job_file() -> None:
     p100 = Placement(cores=((0,),), gpus=((0,),), gpu_names={0: "Tesla P100-PCIE-16GB"})
     assert str(refusal(job(), p100)).endswith("> 16.0 GiB")
     assert refusal(job(replace(BIG, hardware=Hardware(gpu="P100", memory_gib=80))), p100) is None
+
+
+def test_a_computer_holds_the_models_of_all_its_ranks_and_a_gpu_that_of_one() -> None:
+    small = replace(BIG, tables=(EmbeddingTables(rows=ROWS // 12, dim=64),))
+    told = job(small, workload={"command": ["train"], "nproc_per_node": 2})
+    shared = refusal(told, host={"memory_gib": "6"})
+    assert shared is not None
+    assert shared.startswith("does not fit into memory: 2 x (process 0.5 GiB + tables 1.0 GiB")
+    gpus = Placement(cores=((0,),), gpus=((0, 1),), gpu_names={0: "T4", 1: "T4"})
+    assert refusal(told, gpus, host={"memory_gib": "6"}) is None

@@ -87,6 +87,13 @@ def test_what_cannot_fit_is_named_with_its_sum() -> None:
     assert answer.does_not_fit.endswith("> 16.0 GiB")
 
 
+def test_ranks_of_a_node_without_gpus_share_its_memory() -> None:
+    work = replace(WORK, hardware=Hardware(memory_gib=1), process_gib=0.4)
+    told = replace(spec(workload={"command": ["x"], "nproc_per_node": 2}), estimate=work)
+    (answer,) = estimate(told, Question()).answers
+    assert str(answer.does_not_fit).startswith("2 x (process 0.4 GiB")
+
+
 def test_probes_are_members_of_the_space() -> None:
     found = estimate(job(), Question(probes=2)).probes
     sizes = [params["global_batch_size"] for params in found]
@@ -114,5 +121,7 @@ def test_the_batch_is_what_the_log_counts_or_the_parameter() -> None:
     told = spec(workload={"command": ["x"], "log": {"samples_per_step": "2 * global_batch_size"}})
     assert configuration_of(told, {"global_batch_size": 256}).global_batch == 512
     assert configuration_of(spec(), {"global_batch_size": 256}).global_batch == 256
+    none = spec(workload={"command": ["x"], "log": {"samples_per_step": "0 * global_batch_size"}})
+    assert configuration_of(none, {"global_batch_size": 256}).global_batch == 1
     odd = configuration_of(spec(), {"nnodes": True, "global_batch_size": "many"})
     assert (odd.nodes, odd.global_batch) == (1, 1)

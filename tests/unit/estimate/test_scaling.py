@@ -29,6 +29,8 @@ def test_a_slow_worker_gets_fewer_tasks() -> None:
 def test_longest_first_is_as_bad_as_its_bound_says_and_not_worse() -> None:
     """Graham's worst case for 2 workers: 7 against an optimum of 6."""
     assert longest_first_s([3, 3, 2, 2, 2], [1, 1]) == 7
+    assert longest_first_s([1, 1, 2], [1, 1]) == 2
+    assert longest_first_s([1, 1, 4], [1, 2]) == 2
     rng = random.Random(3)
     for _ in range(50):
         tasks = [rng.uniform(1, 10) for _ in range(20)]

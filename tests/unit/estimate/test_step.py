@@ -35,6 +35,12 @@ def test_four_ranks_compute_less_each_and_send_their_gradients() -> None:
     assert inside.device_s == between.device_s == pytest.approx(0.0025)
     assert (inside.transfer_s, between.transfer_s) == pytest.approx((0.0006, 0.006))
     assert between.latency_s == pytest.approx(60e-6)
+    slow = replace(IDEAL, node_transfer=2, transfer=3)
+    inside_s, between_s = (
+        step_of(WORK, DEVICE, replace(RUN, nodes=n, ranks_per_node=4 // n), slow).transfer_s
+        for n in (1, 4)
+    )
+    assert (inside_s, between_s) == pytest.approx((0.0012, 0.018))
     assert (inside.bound_by, between.bound_by) == ("computing", "bandwidth")
 
 
