@@ -40,7 +40,7 @@ from tuner.model import (
 )
 from tuner.progress import Progress, progress_of
 from tuner.rollout import Rollout, new_application
-from tuner.search import make_searcher
+from tuner.search.remembered import Remembering
 from tuner.spec import JobSpec
 from tuner.targets import TARGETS
 
@@ -57,6 +57,7 @@ class Service:
         self._executor = EXECUTORS["local"](home / "attempts")
         self._host = LocalHost()
         self._clock = SystemClock()
+        self._searchers = Remembering(self._store)
         self._loop = Loop(self._store, self._controller, self._rollout)
 
     def __enter__(self) -> "Service":
@@ -312,7 +313,12 @@ class Service:
 
     def _controller(self, clock: Clock, epoch: int) -> Controller:
         return Controller(
-            self._store, self._executor, clock, self._host, make_searcher=make_searcher, epoch=epoch
+            self._store,
+            self._executor,
+            clock,
+            self._host,
+            make_searcher=self._searchers,
+            epoch=epoch,
         )
 
     def _rollout(self, clock: Clock, epoch: int) -> Rollout:

@@ -190,6 +190,9 @@ class Search:
     """`bayesian` is a Gaussian process, `tpe` a Parzen estimator, `genetic` NSGA-II, `swarm` a
     particle swarm; `auto` chooses by the size of the space."""
     seed: int = 0
+    use_history: bool = True
+    """Whether finished jobs of the same workload here guide the Bayesian search, as far as the new
+    trials bear them out."""
     parallel_trials: int = 1
     """Trials at once, where the machine has room for them side by side."""
     stop_gain_pct: float = 0.1

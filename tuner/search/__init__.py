@@ -4,27 +4,51 @@ Methods are imported when they are asked for: Optuna takes 0.7 s, SciPy's parts 
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from tuner.interfaces import Searcher
 from tuner.known import Known
 from tuner.model import Trial
 from tuner.spec import JobSpec
 
+if TYPE_CHECKING:
+    from tuner.search.transfer import Prior
+
 GP_MAX_PARAMS = 16
 GP_MAX_TRIALS = 200
 
 
-def make_searcher(spec: JobSpec, trials: Sequence[Trial], known: Known | None = None) -> Searcher:
+def make_searcher(
+    spec: JobSpec,
+    trials: Sequence[Trial],
+    known: Known | None = None,
+    prior: "Prior | None" = None,
+) -> Searcher:
     """The searcher that a job asks for, having learned from its trials so far; `known` is what
-    need not be learned."""
+    need not be learned, `prior` what earlier jobs teach a model."""
+    if prior is not None and makes_use_of_history(spec):
+        from tuner.search.bayesian import BayesianSearcher
+
+        return BayesianSearcher(spec, trials, known, prior)
     return SEARCHERS[spec.search.method](spec, trials, known)
+
+
+def makes_use_of_history(spec: JobSpec) -> bool:
+    """Whether the method that a job asks for is a model that earlier jobs may begin."""
+    is_bayesian = spec.search.method == "bayesian" or (
+        spec.search.method == "auto" and _is_moderate(spec)
+    )
+    return is_bayesian and spec.search.use_history
+
+
+def _is_moderate(spec: JobSpec) -> bool:
+    return len(spec.space.params) <= GP_MAX_PARAMS and spec.budget.trials <= GP_MAX_TRIALS
 
 
 def _auto(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:
     """A Gaussian process up to 16 parameters and 200 trials, which covers tuning by real runs;
     beyond that its fit is slow and its distances mean little, so a Parzen estimator."""
-    is_moderate = len(spec.space.params) <= GP_MAX_PARAMS and spec.budget.trials <= GP_MAX_TRIALS
-    return (_bayesian if is_moderate else _tpe)(spec, trials, known)
+    return (_bayesian if _is_moderate(spec) else _tpe)(spec, trials, known)
 
 
 def _bayesian(spec: JobSpec, trials: Sequence[Trial], known: Known | None) -> Searcher:

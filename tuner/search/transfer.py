@@ -134,12 +134,13 @@ def history_of(
 
     `trials`: by the id of the job. Pure: which jobs count is decided here.
     """
-    related = [job for job in jobs if _is_related(job.spec, spec)]
+    related = [job for job in jobs if is_related(job.spec, spec)]
     prior = Prior(spec.space, [_source(spec, trials.get(job.id, ())) for job in related])
     return prior if prior.num_sources else None
 
 
-def _is_related(earlier: JobSpec, spec: JobSpec) -> bool:
+def is_related(earlier: JobSpec, spec: JobSpec) -> bool:
+    """Whether two jobs run the same program over the same parameters."""
     return _program(earlier) == _program(spec) and set(earlier.space.params) == set(
         spec.space.params
     )
