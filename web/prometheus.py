@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYP
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from tuner.estimate.error import error_of
 from tuner.model import FailureKind, JobState, Spend, Trial, TrialState
 from tuner.service import Service
 
@@ -44,6 +45,10 @@ class _Figures(Collector):
             _OUTCOMES,
             (_outcome(trial) for trial in trials if trial.state.is_finished),
         )
+        error_pct = error_of(trials)
+        if error_pct is not None:
+            text = "Median absolute error of what was predicted of trials, in per cent"
+            yield GaugeMetricFamily("trimtab_prediction_error_pct", text, value=error_pct)
         yield from _spend([self._service.progress(job.id).spend for job in jobs])
         yield from self._controller()
 

@@ -17,6 +17,7 @@ from tuner.estimate.probes import most_telling
 from tuner.estimate.step import Step, step_of
 from tuner.expression import Value
 from tuner.model import Placement, Trial
+from tuner.money import Money
 from tuner.space import Params
 from tuner.spec import JobSpec
 
@@ -53,10 +54,10 @@ class Answer:
     memory: RankMemory
     does_not_fit: str | None
     """The sum in words; None where it fits, or where nobody knows the room."""
-    usd_per_million_samples: Decimal | None
+    usd_per_million_samples: Money | None
     gangs: int | None = None
     """How many of them the wanted rate takes."""
-    usd_per_hour: Decimal | None = None
+    usd_per_hour: Money | None = None
     """Of all those gangs."""
 
 

@@ -39,6 +39,9 @@ def test_the_answer_is_data_for_programs(invoke: Invoke) -> None:
     assert answer["device"] == "H100"
     assert answer["step"]["samples"] == 8192
     assert answer["gangs"] >= 1
+    assert answer["usd_per_hour"] is None
+    (priced,) = json.loads(invoke("estimate", "-f", DLRM, "-o", "json").stdout)["answers"]
+    assert 0 < priced["usd_per_million_samples"] < 0.01
     assert len(data["probes"]) == 2
     table = invoke(*words, "--probes", "1").stdout
     assert "Gangs" in table

@@ -1,5 +1,6 @@
 """Health, readiness, version, schemas, Prometheus, OpenAPI."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,6 +62,20 @@ def test_prometheus_figures(client: TestClient, service: FakeService) -> None:
     assert samples["trimtab_controller_up",] == 1
     assert 0 <= samples["trimtab_controller_heartbeat_age_seconds",] < 60
     assert "job-0000" not in client.get("/metrics").text
+
+
+def test_prometheus_tells_how_far_predictions_were_off(
+    client: TestClient, service: FakeService
+) -> None:
+    assert ("trimtab_prediction_error_pct",) not in _samples(client)
+    for trials in service.trials_of.values():
+        trials[:] = [
+            replace(t, predicted={"samples_per_s": 1.1 * t.measurement.metrics["samples_per_s"]})
+            if t.measurement is not None
+            else t
+            for t in trials
+        ]
+    assert _samples(client)["trimtab_prediction_error_pct",] == pytest.approx(10)
 
 
 def test_unknown_figures_are_left_out(client: TestClient, service: FakeService) -> None:
