@@ -58,7 +58,9 @@ def test_a_mutation_along_a_scale_prefers_near_values_and_always_moves() -> None
     moves = Counter(mutated(sizes, 256, rng) for _ in range(1000))
     assert moves[256] == 0
     assert min(moves[128], moves[512]) > 2 * max(moves[64], moves[1024])
-    assert {mutated(sizes, 64, rng) for _ in range(100)} >= {128, 256}
+    at_the_end = {mutated(sizes, 64, rng) for _ in range(100)}
+    assert at_the_end >= {128, 256}
+    assert 64 not in at_the_end
 
 
 def test_a_mutated_category_is_any_other() -> None:
@@ -92,11 +94,11 @@ def test_with_known_prices_it_breeds_sooner() -> None:
 
 
 def test_where_every_child_is_taken_the_nearest_untried_is_tried() -> None:
-    spec = job(line(60), method="genetic")
-    tried = [x for x in range(60) if x not in (5, 57)]
+    spec = job(line(300), method="genetic")
+    tried = [x for x in range(300) if x not in (250, 299)]
     trials = [ended(i, {"x": x}, samples_per_s=1e3 - x) for i, x in enumerate(tried)]
     (suggestion,) = make_searcher(spec, trials).ask(1)
-    assert suggestion.params == {"x": 5}
+    assert suggestion.params == {"x": 250}
 
 
 def front(size: int, seed: int) -> list[Params]:

@@ -1,6 +1,7 @@
 """How particles fly, and how their flight is read from the history."""
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -84,3 +85,19 @@ def test_particles_fly_in_turn_also_while_others_are_under_way() -> None:
     reasons = [s.reason for s in make_searcher(spec, trials).ask(4)]
     turns = [f"particle {turn} of {PARTICLES}" for turn in (2, 3, 4, 5)]
     assert [reason.split(" flies")[0] for reason in reasons] == turns
+
+
+def test_a_particle_flies_on_from_what_it_tried_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    flights: list[list[Params]] = []
+
+    def recorded(
+        space: Space, flown: Sequence[Params], told: Sequence[Individual], rng: random.Random
+    ) -> Particle:
+        flights.append(list(flown))
+        return replayed(space, flown, told, rng)
+
+    monkeypatch.setattr("tuner.search.swarm.replayed", recorded)
+    spec = job(Space(params={"x": Int(low=0, high=100)}), method="swarm")
+    trials = [ended(i, {"x": 10 * i}, samples_per_s=1.0 + i) for i in range(8)]
+    make_searcher(spec, trials).ask(1)
+    assert flights == [[{"x": 30}]]
