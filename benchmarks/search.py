@@ -24,8 +24,8 @@ NOTE = """\
 to N %: distinct trials to within N % of the optimum, geometric mean over surfaces of the median;
 spend: to 5 %, in units of the surface's mean trial; hit@N: share of runs within 5 % after N
 distinct trials; regret: log of the best of 10 trials over the optimum; dup: suggestions repeated.
-auto and bayesian know the prices of configurations where the objective is in proportion to them,
-as a price book tells; auto-unpriced does not, nor do the peers, which have no use for them.
+Trimtab's model-based, genetic and swarm methods know prices where the objective is in proportion
+to them, as a price book tells; auto-unpriced does not, nor do the peers, which have no use for it.
 transfer has the whole tables of the family's other tasks before it, transfer-20 20 random trials
 of each; the task itself is always left out."""
 
