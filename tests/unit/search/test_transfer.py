@@ -1,6 +1,7 @@
 """What earlier jobs teach, and that they cannot do much harm."""
 
 import math
+import random
 from dataclasses import replace
 from decimal import Decimal
 from statistics import geometric_mean, median
@@ -40,13 +41,24 @@ def source(sign: float = 1.0, shift: float = 0.0, every: int = 5) -> Source:
     return Source(points=points, gains=tuple(sign * gain(p, shift) for p in points))
 
 
+def elsewhere() -> Source:
+    """A hill at the far end of the space, where this one has its valley."""
+    turned = {"rows": "rows", "columns": "tables", "tables": "columns"}
+    points = tuple(MEMBERS[::5])
+    gains = tuple(gain({**p, "strategy": turned[str(p["strategy"])]}, -4.0) for p in points)
+    return Source(points=points, gains=gains)
+
+
 def trials_to_5pct(prior: Prior | None, seed: int) -> int:
-    """Distinct trials of a search that begins with a bad default."""
-    params = {**SPACE.params, "batch": replace(SPACE.params["batch"], default=32)}
+    """Distinct trials of a search that begins somewhere."""
+    point: Params = random.Random(seed).choice(MEMBERS)
+    params = {
+        n: replace(p, default=point[n]) if isinstance(p, Choice) else p
+        for n, p in SPACE.params.items()
+    }
     spec = job(Space(params=params), method="bayesian", seed=seed)
     best = max(gain(p) for p in MEMBERS)
     trials: list[Trial] = []
-    point: Params = spec.space.default()
     while True:
         rate = 100 * math.exp(gain(point))
         trials.append(ended(len(trials), dict(point), samples_per_s=rate))
@@ -60,12 +72,13 @@ def test_a_job_like_earlier_ones_is_solved_at_once() -> None:
     assert median(trials_to_5pct(prior, seed) for seed in range(5)) <= 4
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_history_that_misleads_costs_little(count: int) -> None:
-    prior = Prior(SPACE, [source(sign=-1.0, shift=0.3 * i) for i in range(count)])
-    seeds = range(6)
-    cold = geometric_mean(trials_to_5pct(None, seed) for seed in seeds)
-    misled = geometric_mean(trials_to_5pct(prior, seed) for seed in seeds)
+@pytest.mark.parametrize(
+    "sources", [[source(sign=-1.0)], [elsewhere()], [elsewhere(), source(-1.0)]]
+)
+def test_history_that_misleads_costs_little(sources: list[Source]) -> None:
+    prior = Prior(SPACE, sources)
+    cold = geometric_mean(trials_to_5pct(None, seed) for seed in range(8))
+    misled = geometric_mean(trials_to_5pct(prior, seed) for seed in range(8))
     assert misled <= 1.3 * cold
 
 
