@@ -42,6 +42,10 @@ def placements(spec: JobSpec, host: Host) -> Callable[[Params], Placement | None
     return placed
 
 
+NEVER = -50.0
+"""Log gain of what cannot be placed here, or has no price: worth no question."""
+
+
 def known_gain(spec: JobSpec, host: Host) -> Known | None:
     """None where no objective is in money, or a price is missing."""
     priced = [o for o in spec.objectives if o.metric in PRICED]
@@ -55,8 +59,7 @@ def known_gain(spec: JobSpec, host: Host) -> Known | None:
         return None if placement is None else cost.usd_per_hour(spec, placement)
 
     def known(params: Params) -> float:
-        # What cannot be placed here is refused at its launch; its price is no reason before that.
         per_hour = price(params)
-        return weight * math.log(per_hour) if per_hour else 0.0
+        return weight * math.log(per_hour) if per_hour else NEVER
 
     return known if price(spec.space.default()) else None

@@ -62,10 +62,10 @@ def test_gpus_are_priced_by_their_names() -> None:
     assert known_gain(job(), SmallHost("A40", "A40")) is None
 
 
-def test_what_does_not_fit_here_has_no_known_price() -> None:
+def test_what_does_not_fit_here_is_worth_no_question() -> None:
     known = known_gain(job(), SmallHost())
     assert known is not None
-    assert known({"nnodes": 8}) == 0.0
+    assert known({"nnodes": 8}) < -40
 
 
 def test_weights_of_several_objectives_count() -> None:
