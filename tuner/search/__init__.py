@@ -12,7 +12,7 @@ from tuner.model import Trial
 from tuner.spec import JobSpec
 
 if TYPE_CHECKING:
-    from tuner.search.transfer import Prior
+    from tuner.search.transfer import Expectation
 
 GP_MAX_PARAMS = 16
 GP_MAX_TRIALS = 200
@@ -22,23 +22,21 @@ def make_searcher(
     spec: JobSpec,
     trials: Sequence[Trial],
     known: Known | None = None,
-    prior: "Prior | None" = None,
+    prior: "Expectation | None" = None,
 ) -> Searcher:
     """The searcher that a job asks for, having learned from its trials so far; `known` is what
-    need not be learned, `prior` what earlier jobs teach a model."""
-    if prior is not None and makes_use_of_history(spec):
+    need not be learned, `prior` what a model expects beforehand."""
+    if prior is not None and is_bayesian(spec):
         from tuner.search.bayesian import BayesianSearcher
 
         return BayesianSearcher(spec, trials, known, prior)
     return SEARCHERS[spec.search.method](spec, trials, known)
 
 
-def makes_use_of_history(spec: JobSpec) -> bool:
-    """Whether the method that a job asks for is a model that earlier jobs may begin."""
-    is_bayesian = spec.search.method == "bayesian" or (
-        spec.search.method == "auto" and _is_moderate(spec)
-    )
-    return is_bayesian and spec.search.use_history
+def is_bayesian(spec: JobSpec) -> bool:
+    """Whether the method that a job asks for is a model, which may expect something beforehand."""
+    is_auto = spec.search.method == "auto" and _is_moderate(spec)
+    return is_auto or spec.search.method == "bayesian"
 
 
 def _is_moderate(spec: JobSpec) -> bool:

@@ -18,7 +18,7 @@ from tuner.model import Suggestion, Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
 from tuner.search.history import History, Lesson
-from tuner.search.transfer import Blend, Prior
+from tuner.search.transfer import Blend, Expectation
 from tuner.search.unseen import Unseen
 from tuner.space import Params
 from tuner.spec import JobSpec
@@ -62,7 +62,7 @@ class BayesianSearcher:
         spec: JobSpec,
         trials: Sequence[Trial],
         known: Known | None = None,
-        prior: Prior | None = None,
+        prior: Expectation | None = None,
     ) -> None:
         self._spec = spec
         self._known = known
@@ -93,15 +93,15 @@ class BayesianSearcher:
         late = f"space-filling: only {measured} of {MIN_LESSONS} results to learn from"
         return Suggestion(params=params, reason=early if place <= start else late)
 
-    def _remembered(self, prior: Prior) -> Suggestion | None:
-        """What was best in earlier jobs, at what is known today."""
+    def _remembered(self, prior: Expectation) -> Suggestion | None:
+        """What is expected to be the best, at what is known today."""
         candidates = self._unseen.pool(self._history.rng(), prior.good())
         if not candidates:
             return None
         worth = prior.at(candidates)[0] + self._known_of(candidates)
         return Suggestion(
             params=candidates[int(worth.argmax())],
-            reason=f"expected to be the best by {prior.num_sources} earlier jobs",
+            reason=f"expected to be the best {prior.name}",
         )
 
     def _improving(self, lessons: Sequence[tuple[Params, Lesson]]) -> Suggestion | None:

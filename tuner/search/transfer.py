@@ -10,6 +10,7 @@ history misleads.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -42,6 +43,23 @@ class Source:
     """Log gains, less what its own prices told beforehand; up to a constant."""
 
 
+class Expectation(Protocol):
+    """A prior mean of the log gain, and how it may be off."""
+
+    @property
+    def name(self) -> str:
+        """Whose expectation it is: `by 3 earlier jobs`."""
+        ...
+
+    def at(self, points: Sequence[Params]) -> tuple[Array, Array]:
+        """The mean [m], and what it may be off by: columns [m, b], coefficients N(0, 1)."""
+        ...
+
+    def good(self) -> list[Params]:
+        """Configurations that are worth a look, the best first."""
+        ...
+
+
 class Prior:
     """What sources expect of the configurations of a space."""
 
@@ -55,6 +73,10 @@ class Prior:
     @property
     def num_sources(self) -> int:
         return len(self._sources)
+
+    @property
+    def name(self) -> str:
+        return f"by {self.num_sources} earlier job{'s' if self.num_sources > 1 else ''}"
 
     def at(self, points: Sequence[Params]) -> tuple[Array, Array]:
         """The mean [m], and what it may be off by: columns [m, b], coefficients N(0, 1)."""
@@ -92,7 +114,7 @@ class Blend:
     def __init__(
         self,
         space: Space,
-        prior: Prior | None,
+        prior: Expectation | None,
         points: Sequence[Params],
         targets: Array,
         noise: Array,

@@ -38,7 +38,7 @@ def test_the_first_suggestion_is_what_earlier_jobs_found_best() -> None:
     spec = job(SPACE, method="auto")
     asked = first(spec, remembered(spec))
     assert abs(int(asked.params["x"]) - 33) <= 3
-    assert asked.reason == "expected to be the best by 1 earlier jobs"
+    assert asked.reason == "expected to be the best by 1 earlier job"
 
 
 def test_only_finished_jobs_of_the_same_program_are_remembered_and_only_if_wanted() -> None:

@@ -88,7 +88,7 @@ def test_the_first_suggestion_is_the_best_of_history_at_what_is_known() -> None:
     baseline = [ended(0, spec.space.default(), samples_per_s=1.0)]
     asked = BayesianSearcher(spec, baseline, None, prior).ask(1)[0]
     assert asked.params == {"batch": 1024, "workers": 4, "strategy": "tables"}
-    assert asked.reason == "expected to be the best by 1 earlier jobs"
+    assert asked.reason == "expected to be the best by 1 earlier job"
 
     def dear(params: Params) -> float:
         return -5.0 if params["strategy"] == "tables" else 0.0
