@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from tuner import measure
-from tuner.disturbance import usual_load_pct
+from tuner.disturbance import LOAD_PCT, usual_load_pct
 from tuner.executors.host import LocalHost
 from tuner.executors.local import LocalExecutor
 from tuner.expression import Value
@@ -62,6 +62,12 @@ class Short:
     @property
     def error(self) -> float:
         return self.measurement.metrics["samples_per_s"] / self.truth - 1
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether no other load came while the run went on; told by the load, not the figure."""
+        own = self.measurement.metrics.get("other_cpu_pct", 0.0)
+        return self.load_pct is None or self.load_pct <= own + LOAD_PCT
 
     @property
     def is_covered(self) -> bool:
@@ -215,12 +221,13 @@ def line_of(short: Short) -> str:
 
 
 def summary(shorts: list[Short]) -> dict[str, float | None]:
-    stable = [s for s in shorts if s.measurement.is_stable]
+    stable = [s for s in shorts if s.measurement.is_stable and s.is_comparable]
     known = [s for s in stable if "samples_per_s" in s.measurement.intervals]
     saved = [1 - s.measured_s / FIXED_WINDOW_S for s in shorts]
     return {
         "figures": len(shorts),
         "stable": len(stable),
+        "truth_disturbed": sum(not s.is_comparable for s in shorts),
         "disturbed": sum(s.measurement.is_disturbed for s in shorts),
         "within_3pct_share": share([abs(s.error) <= 0.03 for s in stable]),
         "coverage": share([s.is_covered for s in known]),
