@@ -43,7 +43,7 @@ check: setup
 test: setup browser check
 	$(BIN)/python -m pytest
 
-# Those that take a minute. benchmarks/measurement.py takes half an hour of a quiet computer, benchmarks/estimate.py
+# Those that take a minute. benchmarks/measurement.py takes ten of a quiet computer, benchmarks/estimate.py
 # needs recorded surfaces.
 bench: setup
 	@for script in search trial_overhead sampling_cost; do \

@@ -1,11 +1,11 @@
 """How far to trust a short trial: real trials, run on until they are ten times as long.
 
-    python benchmarks/measurement.py [--trials 10] [--precision-pct 1.5] [--json]
+    python benchmarks/measurement.py [--trials 5] [--precision-pct 1.5] [--json]
 
 Each trial is watched by the very code that would end it once its interval is narrow enough; the
 gang is left to run on, and its figure from then on is the truth that the short one is held against:
 how many of those called stable lie within 3 % of it, how many intervals contain it, and how much
-less was measured than in a fixed window of 60 s. What would take longer than 150 s is ended there.
+less was measured than in a fixed window of 60 s. What would take longer than 120 s is ended there.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tuner.spec import JobSpec, Measuring
 TIMES_LONGER = 10
 PRECISION_PCT = Measuring().confirm_precision_pct
 FIXED_WINDOW_S = 60.0
-LONGEST_S = 150.0
+LONGEST_S = 120.0
 """A trial that is hardly ever precise would otherwise run for ten times its cap."""
 TURN_S = 0.1
 END_LIMIT_S = 30.0
@@ -246,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=10, help="configurations; the default first")
+    parser.add_argument("--trials", type=int, default=5, help="configurations; the default first")
     parser.add_argument("--job", type=Path, default=Path("examples/dlrm.yaml"))
     parser.add_argument("--precision-pct", type=float, default=PRECISION_PCT)
     parser.add_argument("--seed", type=int, default=0)
