@@ -17,7 +17,7 @@ from tuner.known import Known
 from tuner.model import Suggestion, Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
-from tuner.search.history import History, Lesson
+from tuner.search.history import Lesson, OneByOne
 from tuner.search.transfer import Blend, Expectation
 from tuner.search.unseen import Unseen
 from tuner.space import Params
@@ -54,7 +54,7 @@ class Outlook:
         return chance + log_expected_improvement(self.mean, self.deviation, self.best)
 
 
-class BayesianSearcher:
+class BayesianSearcher(OneByOne):
     """Fills the space, then goes where improvement is expected; every suggestion is untried."""
 
     def __init__(
@@ -67,14 +67,8 @@ class BayesianSearcher:
         self._spec = spec
         self._known = known
         self._prior = prior
-        self._history = History(spec, trials)
+        super().__init__(spec, trials)
         self._unseen = Unseen(spec.space, self._history.taken)
-
-    def ask(self, n: int) -> list[Suggestion]:
-        return self._history.ask(n, self._next)
-
-    def tell(self, trial: Trial) -> None:
-        self._history.add(trial)
 
     def _next(self) -> Suggestion | None:
         lessons = self._history.lessons()

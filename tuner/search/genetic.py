@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tuner.expression import Value
 from tuner.known import Known
 from tuner.model import Suggestion, Trial
-from tuner.search.history import History
+from tuner.search.history import OneByOne
 from tuner.search.population import (
     START,
     Individual,
@@ -38,20 +38,13 @@ STEP = 0.15
 """Mean length of a mutation, as a part of the scale."""
 
 
-class GeneticSearcher:
+class GeneticSearcher(OneByOne):
     """Fills the space, then breeds from the best; every suggestion is an untried member."""
 
     def __init__(self, spec: JobSpec, trials: Sequence[Trial], known: Known | None = None) -> None:
-        self._space = spec.space
         self._known = known
-        self._history = History(spec, trials)
+        super().__init__(spec, trials)
         self._unseen = Unseen(spec.space, self._history.taken)
-
-    def ask(self, n: int) -> list[Suggestion]:
-        return self._history.ask(n, self._next)
-
-    def tell(self, trial: Trial) -> None:
-        self._history.add(trial)
 
     def _next(self) -> Suggestion | None:
         told = [Individual(*pair) for pair in self._history.lessons()]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tuner.expression import Value
 from tuner.model import Suggestion, Trial
-from tuner.search.history import History
+from tuner.search.history import OneByOne
 from tuner.search.scale import identity
 from tuner.space import Choice, Float, Int, Space
 from tuner.spec import JobSpec
@@ -18,19 +18,12 @@ from tuner.spec import JobSpec
 FLOAT_POINTS = 5
 
 
-class GridSearcher:
+class GridSearcher(OneByOne):
     """Walks the grid once; the seed sets where it starts."""
 
     def __init__(self, spec: JobSpec, trials: Sequence[Trial]) -> None:
-        self._space = spec.space
-        self._history = History(spec, trials)
+        super().__init__(spec, trials)
         self._walk = _walk(_lattice(spec.space), spec.search.seed)
-
-    def ask(self, n: int) -> list[Suggestion]:
-        return self._history.ask(n, self._next)
-
-    def tell(self, trial: Trial) -> None:
-        self._history.add(trial)
 
     def _next(self) -> Suggestion | None:
         for params in self._walk:

@@ -2,6 +2,7 @@
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -85,6 +86,24 @@ class History:
 
     def _identity(self, params: Params) -> str:
         return identity(self._spec.space, params)
+
+
+class OneByOne(ABC):
+    """A searcher that chooses one configuration after the other, by the history of the job."""
+
+    def __init__(self, spec: JobSpec, trials: Sequence[Trial]) -> None:
+        self._space = spec.space
+        self._history = History(spec, trials)
+
+    def ask(self, n: int) -> list[Suggestion]:
+        return self._history.ask(n, self._next)
+
+    def tell(self, trial: Trial) -> None:
+        self._history.add(trial)
+
+    @abstractmethod
+    def _next(self) -> Suggestion | None:
+        """The next one; None where nothing is left."""
 
 
 def _teaches(trial: Trial) -> bool:

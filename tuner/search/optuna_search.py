@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from tuner.expression import Value
 from tuner.model import Suggestion, Trial
-from tuner.search.history import History, Lesson
+from tuner.search.history import Lesson, OneByOne
 from tuner.search.scale import filled, ranked
 from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params
@@ -55,21 +55,14 @@ def _parzen(seed: int) -> BaseSampler:
 TPE = Method(sampler=_parzen, reason="likeliest to be good by Parzen estimators over {n} trials")
 
 
-class OptunaSearcher:
+class OptunaSearcher(OneByOne):
     """Fills the space, then asks a sampler; every suggestion is an untried member."""
 
     def __init__(self, spec: JobSpec, trials: Sequence[Trial], method: Method) -> None:
-        self._space = spec.space
         self._method = method
-        self._history = History(spec, trials)
+        super().__init__(spec, trials)
         self._unseen = Unseen(spec.space, self._history.taken)
         self._distributions = {n: _distribution(p) for n, p in spec.space.params.items()}
-
-    def ask(self, n: int) -> list[Suggestion]:
-        return self._history.ask(n, self._next)
-
-    def tell(self, trial: Trial) -> None:
-        self._history.add(trial)
 
     def _next(self) -> Suggestion | None:
         lessons = self._history.lessons()

@@ -3,23 +3,17 @@
 from collections.abc import Sequence
 
 from tuner.model import Suggestion, Trial
-from tuner.search.history import History
+from tuner.search.history import OneByOne
 from tuner.search.unseen import Unseen
 from tuner.spec import JobSpec
 
 
-class RandomSearcher:
+class RandomSearcher(OneByOne):
     """Untried members at random, until none is left."""
 
     def __init__(self, spec: JobSpec, trials: Sequence[Trial]) -> None:
-        self._history = History(spec, trials)
+        super().__init__(spec, trials)
         self._unseen = Unseen(spec.space, self._history.taken)
-
-    def ask(self, n: int) -> list[Suggestion]:
-        return self._history.ask(n, self._next)
-
-    def tell(self, trial: Trial) -> None:
-        self._history.add(trial)
 
     def _next(self) -> Suggestion | None:
         params = self._unseen.any(self._history.rng())
