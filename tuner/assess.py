@@ -112,6 +112,17 @@ def _add_costs(
             metrics[name] = known[0]
             if len(known) == 3:
                 intervals[name] = (known[2], known[1])
+    _add_billions(metrics, intervals)
+
+
+def _add_billions(metrics: dict[str, float], intervals: dict[str, tuple[float, float]]) -> None:
+    """The same price in the unit in which rows of logs are paid."""
+    million, billion = "usd_per_million_samples", "usd_per_billion_samples"
+    if million in metrics:
+        metrics[billion] = 1000 * metrics[million]
+    if million in intervals:
+        low, high = intervals[million]
+        intervals[billion] = (1000 * low, 1000 * high)
 
 
 def stop_reason(

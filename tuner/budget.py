@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from tuner import assess, cost, decide
+from tuner import assess, cost, decide, nodes
 from tuner.model import Attempt, FailureKind, Measurement, Placement, Trial
 from tuner.money import decimal
 from tuner.spec import JobSpec
@@ -87,7 +87,8 @@ def refusal(spec: JobSpec, attempts: Sequence[Attempt], placement: Placement) ->
 def usable_gpus(spec: JobSpec, gpus: Sequence[int], names: Mapping[int, str]) -> list[int]:
     """The GPUs that a job may hold: under a cap in money those with a price, if any has one."""
     prices, purchase = spec.prices, spec.resources.purchase
-    if spec.budget.usd is None or prices is None or spec.resources.node_type is not None:
+    by_type = spec.resources.node_type is not None or nodes.is_typed(spec)
+    if spec.budget.usd is None or prices is None or by_type:
         return list(gpus)
     priced = [g for g in gpus if prices.gpu_hour(names.get(g, ""), purchase) is not None]
     return priced or list(gpus)  # where none has one, the launch is refused for it
@@ -95,7 +96,8 @@ def usable_gpus(spec: JobSpec, gpus: Sequence[int], names: Mapping[int, str]) ->
 
 def unpriced(spec: JobSpec, gpu_names: Iterable[str]) -> str | None:
     """Why a cap in money cannot be kept on a computer with these GPUs; None where it can be."""
-    uses_gpus = spec.resources.gpus_per_node != 0 and spec.resources.node_type is None
+    by_type = spec.resources.node_type is not None or nodes.is_typed(spec)
+    uses_gpus = spec.resources.gpus_per_node != 0 and not by_type
     if spec.budget.usd is None or spec.prices is None or not uses_gpus:
         return None
     names, purchase = sorted(set(gpu_names)), spec.resources.purchase

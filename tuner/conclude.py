@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from tuner import cost, decide
+from tuner.advice import advice
 from tuner.decide import Verdict
 from tuner.expression import Value
 from tuner.launch import launch_command
@@ -72,7 +73,8 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
     )
     left_out = [*_left_out(evidence, plan), *_unsteady(evidence)]
     explained = _explained(plan, spec)
-    lines = (*explained.explanation, why_ended(evidence.job), *left_out)
+    told = (*explained.explanation, *advice(spec, trials, chosen))
+    lines = (*told, why_ended(evidence.job), *left_out)
     return replace(explained, explanation=tuple(line for line in lines if line))
 
 

@@ -31,7 +31,9 @@ def usd_per_hour(spec: JobSpec, placement: Placement) -> Decimal | None:
     if spec.prices is None:
         return None
     name = spec.resources.node_type
-    if name is None:
+    if placement.node_types:
+        price = _by_types(spec, placement)
+    elif name is None:
         price = _by_devices(spec, placement)
     else:
         price = _by_nodes(spec, spec.prices.node_types[name], placement)
@@ -59,6 +61,19 @@ def _by_nodes(spec: JobSpec, node_type: NodeType, placement: Placement) -> Decim
         return price * len(placement.cores)
     share = Decimal(num_cores(placement)) / node_type.cores
     return price * max(share, Decimal(gpus) / node_type.gpus if gpus else Decimal(0))
+
+
+def _by_types(spec: JobSpec, placement: Placement) -> Decimal | None:
+    """Each node by its own type, as a gang of that node alone."""
+    assert spec.prices is not None
+    types = spec.prices.node_types
+    nodes = zip(placement.node_types, placement.cores, placement.gpus, strict=True)
+    parts = [
+        _by_nodes(spec, types[name], Placement(cores=(cores,), gpus=(gpus,)))
+        for name, cores, gpus in nodes
+    ]
+    known = [part for part in parts if part is not None]
+    return sum(known, Decimal(0)) if len(known) == len(parts) else None
 
 
 def energy_usd(spec: JobSpec, placement: Placement, joules: float | None) -> Decimal | None:
@@ -126,6 +141,11 @@ def _spend(spec: JobSpec, placement: Placement, wall_s: float, energy_j: float |
         usd=usd,
         energy_j=energy_j,
     )
+
+
+def held_for(spec: JobSpec, placement: Placement, wall_s: float) -> Spend:
+    """What holding a placement for so long uses; energy is not measured."""
+    return _spend(spec, placement, wall_s, None)
 
 
 def total(attempts: Sequence[Attempt]) -> Spend:

@@ -16,7 +16,7 @@ from typing import Any
 import regex
 from pydantic import TypeAdapter, ValidationError
 
-from tuner import expression, pricefile, spec_faults, yaml_lines
+from tuner import expression, nodes, pricefile, spec_faults, yaml_lines
 from tuner.collect.formats import FORMATS
 from tuner.collect.telemetry import USAGE_FORMATS
 from tuner.errors import InvalidJob, Problem
@@ -155,6 +155,7 @@ def _faults(spec: JobSpec) -> Iterator[Fault]:
     yield from _template_faults(spec)
     yield from _log_faults(spec)
     yield from _count_faults(spec)
+    yield from nodes.faults(spec)
 
 
 def _workload_faults(spec: JobSpec) -> Iterator[Fault]:

@@ -19,7 +19,12 @@ from tuner.spec import JobSpec
 Known = Callable[[Params], float]
 """Configuration -> the part of its log gain that is known, up to a constant."""
 
-PRICED = frozenset({"usd_per_hour", "usd_per_million_samples", "usd_per_million_requests"})
+PRICED = frozenset(
+    {
+        *("usd_per_hour", "usd_per_million_samples"),
+        *("usd_per_billion_samples", "usd_per_million_requests"),
+    }
+)
 """Metrics that are in proportion to the price of an hour."""
 
 

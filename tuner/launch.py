@@ -1,29 +1,33 @@
 """From a configuration to the exact command that runs it, and to the cores and GPUs it gets."""
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from string import Template
 
+from tuner import nodes
 from tuner.expression import Value
 from tuner.model import LaunchCommand, Placement
 from tuner.space import Params
 from tuner.spec import JobSpec, Resources, Workload
 
-_GANG_SIZES = frozenset({"nnodes", "nproc_per_node"})
+_OF_GANG = frozenset({"nnodes", "nproc_per_node", nodes.PARAMETER})
+"""Parameters that say where and how often a command runs; it is not told them."""
 
 
 def launch_command(spec: JobSpec, params: Params) -> LaunchCommand:
     """The command of a configuration. Raises ValueError where it counts no whole nodes or ranks."""
     workload = spec.workload
-    nnodes = _count("nnodes", params.get("nnodes", 1))
+    types = nodes.types_of(spec, params)
+    nnodes = _count("nnodes", params.get("nnodes", len(types) or 1))
     nproc = _count("nproc_per_node", params.get("nproc_per_node", workload.nproc_per_node))
     names = {name: _text(value) for name, value in params.items()}
     names |= {"nnodes": str(nnodes), "nproc_per_node": str(nproc), "python": sys.executable}
     default = "per_rank" if workload.command is None else "once"
     return LaunchCommand(
         argv=tuple(_argv(workload, params, names)),
-        env=_hidden_gpus(spec.resources) | dict(_env(workload, names)),
+        env=_hidden_gpus(spec.resources) | nodes.environ(spec, types) | dict(_env(workload, names)),
         working_dir=workload.working_dir or str(Path.cwd()),
         nnodes=nnodes,
         nproc_per_node=nproc,
@@ -43,9 +47,15 @@ def place(
 
     Raises ValueError where the computer can never hold the gang.
     """
-    cores = _cores(spec.resources, command.nnodes, free_cores, all_cores)
+    types = nodes.told_types(command.env) if nodes.is_typed(spec) else ()
+    if types:
+        cores = _cores_of_types(nodes.cores_of(spec, types), free_cores, all_cores)
+    else:
+        cores = _cores(spec.resources, command.nnodes, free_cores, all_cores)
     gpus = _gpus(spec.resources, command, free_gpus, all_gpus)
-    return None if cores is None or gpus is None else Placement(cores=cores, gpus=gpus)
+    if cores is None or gpus is None:
+        return None
+    return Placement(cores=cores, gpus=gpus, node_types=types)
 
 
 def held(names: Mapping[int, str], placement: Placement) -> dict[int, str]:
@@ -59,7 +69,7 @@ def _argv(workload: Workload, params: Params, names: Mapping[str, str]) -> Itera
         yield from (t for word in workload.command if (t := _filled(word, names)) is not None)
         return
     yield from (sys.executable, "-m", f"workloads.{workload.name}")
-    options = {name: value for name, value in params.items() if name not in _GANG_SIZES}
+    options = {name: value for name, value in params.items() if name not in _OF_GANG}
     for name, value in {**options, **workload.args}.items():
         yield f"--{name.replace('_', '-')}={_text(value)}"
 
@@ -110,6 +120,20 @@ def _cores(
         shared = tuple((order[node % total],) for node in range(nnodes))
         return shared if set(order) <= set(free) else None
     return _dealt(sorted(free), nnodes, wanted or total // nnodes)
+
+
+def _cores_of_types(
+    wanted: Sequence[int], free: Collection[int], everything: Collection[int]
+) -> tuple[tuple[int, ...], ...] | None:
+    if sum(wanted) > len(everything):
+        raise ValueError(
+            f"nodes of {' + '.join(map(str, wanted))} cores need {sum(wanted)}, this computer "
+            f"gives {len(everything)}; take the type out of the space, or lower its `cores`"
+        )
+    if sum(wanted) > len(free):
+        return None
+    left = iter(sorted(free))
+    return tuple(tuple(islice(left, count)) for count in wanted)
 
 
 def _gpus(

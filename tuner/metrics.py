@@ -24,6 +24,9 @@ METRICS: tuple[Metric, ...] = (
         "lower",
         "price of a million requests at the measured rate",
     ),
+    Metric(
+        "usd_per_billion_samples", "USD", "lower", "price of a billion samples (rows) at that rate"
+    ),
     Metric("usd_per_hour", "USD", "lower", "price of what the gang holds"),
     Metric(
         "requests_per_s",
@@ -107,6 +110,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("loopback_bytes", "B", "neither", "sent within the whole computer over its loopback"),
     Metric("time_to_first_step_s", "s", "lower", "from launch to the end of the first step"),
     Metric("pause_share_pct", "%", "lower", "share of time in evaluation and checkpoints"),
+    Metric(
+        "loader_wait_pct",
+        "%",
+        "lower",
+        "share of the time of a step in which ranks waited for their input",
+    ),
     Metric("rank_skew", "ratio", "lower", "slowest over median rank"),
     Metric("p99_latency_ms", "ms", "lower", "99th percentile of latency, as the job reports it"),
     Metric("loss", "", "lower", "training loss, mean of the last tenth of the window"),

@@ -185,6 +185,8 @@ class Placement:
     gpus: tuple[tuple[int, ...], ...]
     gpu_names: dict[int, str] = field(default_factory=dict)
     """GPU -> its name as the driver gives it, which is what its price goes by."""
+    node_types: tuple[str, ...] = ()
+    """The type of each node, where that is a parameter (`tuner.nodes`): what its price goes by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,12 +62,21 @@ class NodeType:
     """GPUs of the whole node."""
     per_hour: Rate = field(default_factory=Rate)
     """Price of the whole node."""
+    cpu_share: float = 1.0
+    """Where this computer stands for such nodes (parameter `node_type`): the share of the time of
+    its cores that a node gets."""
+    link_mbit_per_s: float | None = None
+    """Likewise the speed of the links between nodes; that of the slowest counts."""
 
     def __post_init__(self) -> None:
         if self.cores is not None and self.cores < 1:
             raise ValueError(f"cores must be at least 1, not {self.cores}")
         if self.gpus < 0:
             raise ValueError(f"gpus cannot be {self.gpus}")
+        if not 0.01 <= self.cpu_share <= 1:
+            raise ValueError(f"cpu_share must be from 0.01 to 1, not {self.cpu_share}")
+        if self.link_mbit_per_s is not None and not 1 <= self.link_mbit_per_s < math.inf:
+            raise ValueError(f"link_mbit_per_s must be at least 1, not {self.link_mbit_per_s}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

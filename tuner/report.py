@@ -4,6 +4,7 @@
     ...
     report.step(samples=batch_size, loss=loss)     # after every step, with this rank's samples
     report.value(auc=0.78)                         # whenever there is something to tell
+    for batch in report.loading(batches):          # also tells how long it waited for its input
 
 Both ends of the wire format are in this file. A line is one JSON object; where Trimtab started the
 process it goes to the file named by TRIMTAB_METRICS_FILE, otherwise to standard output behind
@@ -17,14 +18,18 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, TypeVar
+
+T = TypeVar("T")
 
 PREFIX = "[trimtab] "
 FILE_VARIABLE = "TRIMTAB_METRICS_FILE"
 _FLUSH_S = 0.02
+_SHARE_S = 0.25
+"""Shares are told of about equal stretches of time, so that their plain mean is one over time."""
 
 
 class Line(NamedTuple):
@@ -53,6 +58,8 @@ class Reporter:
         self._steps = 0
         self._samples = 0.0
         self._pause_s = 0.0
+        self._told_step_s: float | None = None
+        self._wait_s: float | None = None
         self._values: dict[str, float] = {}
 
     def step(self, samples: float, **values: float) -> None:
@@ -86,6 +93,32 @@ class Reporter:
             self._last_step_s = time.monotonic()
             self._pause_s += self._last_step_s - started_s
             self._write()
+            if self._told_step_s is not None:
+                self._told_step_s, self._wait_s = self._last_step_s, 0.0
+
+    def loading(self, batches: Iterable[T]) -> Iterator[T]:
+        """The same batches; the share of the time in which they were waited for is told with the
+        steps, as `loader_wait_pct`."""
+        items = iter(batches)
+        while True:
+            began_s = time.monotonic()
+            try:
+                batch = next(items)
+            except StopIteration:
+                return
+            self._wait_s = (self._wait_s or 0.0) + time.monotonic() - began_s
+            yield batch
+
+    def _note_wait(self) -> None:
+        """Puts the share since it was last told among the values of a line with steps."""
+        if not self._steps or self._wait_s is None:
+            return
+        if self._told_step_s is not None:
+            active_s = self._last_step_s - self._told_step_s
+            if active_s < _SHARE_S:
+                return
+            self._values["loader_wait_pct"] = round(100 * min(1.0, self._wait_s / active_s), 3)
+        self._told_step_s, self._wait_s = self._last_step_s, 0.0
 
     def flush(self) -> None:
         """Writes what has gathered since the last line."""
@@ -93,6 +126,7 @@ class Reporter:
             self._write()
 
     def _write(self, *, is_pausing: bool = False) -> None:
+        self._note_wait()
         line: dict[str, object] = {
             "t": round(self._last_step_s, 6),
             "rank": self._rank,
@@ -157,6 +191,11 @@ def step(samples: float, **values: float) -> None:
 def value(**values: float) -> None:
     """Values that belong to no step, e.g. `auc`."""
     _current().value(**values)
+
+
+def loading(batches: Iterable[T]) -> Iterator[T]:
+    """The same batches; the time for which they were waited for is told as `loader_wait_pct`."""
+    return _current().loading(batches)
 
 
 @contextmanager

@@ -369,6 +369,8 @@ class JobSpec:
     def _unknown_price(self, prices: PriceBook) -> str | None:
         """Which price is missing whatever the computer is; None where none surely is."""
         purchase, name = self.resources.purchase, self.resources.node_type
+        if "node_type" in self.space.params:  # each of its types may have a price
+            return None
         if name is not None:
             known = prices.node_types[name].per_hour.of(purchase) is not None
             return None if known else f"prices.node_types.{name}.per_hour.{purchase}"

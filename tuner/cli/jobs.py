@@ -11,6 +11,7 @@ import typer
 
 from tuner.cli import output, progress, report, session, text, watch
 from tuner.cli.output import Format, FormatOption
+from tuner.errors import UserError
 from tuner.model import Application, Job, Plan
 from tuner.spec import JobSpec
 
@@ -44,8 +45,26 @@ def load(file: str) -> JobSpec:
     return jobfile.load_job_file(Path(file))
 
 
-def run(file: FileOption, form: FormatOption = Format.TABLE) -> None:
-    """Tune a job here and now: create it, control it in this process, report."""
+def run(
+    file: FileOption,
+    stage: Annotated[
+        str | None, typer.Option("--stage", metavar="NAME", help="Only this stage of a pipeline.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the stages of an earlier run.")
+    ] = False,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Tune a job, or the stages of a pipeline, here and now: create, control, report."""
+    from tuner import pipelinefile
+
+    if pipelinefile.is_pipeline(Path(file)):
+        from tuner.cli import pipelines
+
+        pipelines.run(Path(file), stage, resume, form)
+        return
+    if stage is not None or resume:
+        raise UserError(f"{file} is no pipeline: --stage and --resume go with its `stages`")
     spec = load(file)
     with session.open_service() as service:
         job = create_and_follow(service, spec)

@@ -21,6 +21,7 @@ from typing import NoReturn
 from tuner.executors import files, processes, sampling
 from tuner.executors.census import Census
 from tuner.executors.claim import claim
+from tuner.executors.emulation import Emulation
 from tuner.executors.files import GangExit, GangFolder
 from tuner.executors.guard import stand_guard
 from tuner.executors.nvml import GpuMeter
@@ -59,6 +60,7 @@ class Supervision:
         self._folder = folder
         self._gang = gang
         self._start_rank = start
+        self._emulation = Emulation(gang)
         self._pids: dict[int, int] = {}
         self._exits: dict[int, int | None] = {}
         self._early_ranks: tuple[int, ...] = ()
@@ -99,6 +101,7 @@ class Supervision:
             self._reason = self._verdict()
         self._take_evidence()
         self._tear_down(gpus)
+        self._emulation.end()
         gpus.close(GPU_LIMIT_S)
         if not self._terminated:
             self._publish(gpus)
@@ -116,11 +119,17 @@ class Supervision:
 
     def _start(self) -> None:
         files.publish(self._folder.started, {"started_s": self._started_s})
+        try:
+            self._emulation.begin()
+        except (OSError, subprocess.SubprocessError) as error:
+            self._note_not_started(0, error)
+            return
         port = free_port()
         for rank in range(self._gang.command.num_processes):
             environ = rank_environ(self._gang, rank, self._folder, port, os.environ)
             try:
                 self._pids[rank] = self._start_rank(self._gang, rank, self._folder, environ)
+                self._emulation.admit(rank, self._pids[rank])
             except (OSError, subprocess.SubprocessError) as error:
                 self._note_not_started(rank, error)
                 return

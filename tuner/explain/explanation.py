@@ -6,6 +6,7 @@ from dataclasses import replace
 from threadpoolctl import threadpool_limits
 
 from tuner import decide
+from tuner.advice import advice
 from tuner.explain.alternatives import Placed, alternatives
 from tuner.explain.importance import METHOD, importance
 from tuner.explain.nouns import Explanation
@@ -25,6 +26,7 @@ def explain(job: Job, trials: Sequence[Trial], known: Known | None, placed: Plac
         best=best.number if best is not None else None,
         learned_from=len(model.points),
         method=METHOD,
+        advice=advice(spec, trials, best),
     )
     if not model.is_known:
         note = f"importance and sensitivity need {MIN_TRIALS} different measured configurations"

@@ -64,5 +64,7 @@ class Explanation:
     """Share of the variance that only several parameters together explain."""
     sensitivity: tuple[Effect, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    advice: tuple[str, ...] = ()
+    """What else is worth knowing of the best trial: input that is waited for, types of nodes."""
     note: str = ""
     """Why something is missing; empty where nothing is."""

@@ -29,6 +29,7 @@ export function explainCard({ job, explanation }) {
     h("div", { class: "columns" },
       h("div", { key: "importance" }, importance(explanation)),
       h("div", { key: "alternatives" }, alternatives(explanation, job))),
+    explanation.advice.map((said) => h("p", { key: said }, said)),
     explanation.sensitivity.length ? sensitivity(explanation) : null);
 }
 
