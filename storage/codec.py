@@ -7,8 +7,9 @@ from sqlalchemy import Row, Table
 
 from storage import tables
 from storage.lease import LeaseRecord, Moment
+from tuner.application import Application
 from tuner.interfaces import Fact
-from tuner.model import Application, Attempt, AuditEvent, Job, MetricPoint, Plan, Trial
+from tuner.model import Attempt, AuditEvent, Job, MetricPoint, Plan, Trial
 
 TABLE: dict[type[Fact], Table] = {
     Job: tables.jobs,

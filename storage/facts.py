@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from operator import attrgetter
 
+from tuner.application import Application
 from tuner.interfaces import Fact
-from tuner.model import Application, Attempt, AuditEvent, Job, MetricPoint, Plan, Trial
+from tuner.model import Attempt, AuditEvent, Job, MetricPoint, Plan, Trial
 
 Key = tuple[object, ...]
 

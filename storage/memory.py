@@ -7,19 +7,11 @@ from typing import TypeVar
 
 from storage.facts import IDENTITY, PARENT, Key, orphan_message, parents_first, values
 from storage.lease import HostClock, LeaseRecord, host_now
+from tuner.application import Application, ApplicationWish
+from tuner.audit import START, AuditTrail, link
 from tuner.errors import NotFound, StaleLease, StoreError
 from tuner.interfaces import Fact
-from tuner.model import (
-    Application,
-    Attempt,
-    AuditEvent,
-    Job,
-    Lease,
-    MetricPoint,
-    Plan,
-    Trial,
-    Wish,
-)
+from tuner.model import Attempt, AuditEvent, Job, Lease, MetricPoint, Plan, Trial, Wish
 
 F = TypeVar("F", Job, Trial, Attempt, Plan, Application)
 
@@ -47,6 +39,14 @@ class MemoryStore:
     def wish(self, job_id: str, wish: Wish) -> None:
         with self._lock:
             self._facts[Job][(job_id,)] = replace(self.job(job_id), wish=wish)
+
+    def ask(self, application_id: str, wish: ApplicationWish) -> None:
+        with self._lock:
+            kept = self._facts[Application]
+            found = kept.get((application_id,))
+            if not isinstance(found, Application):
+                raise NotFound(f"there is no application {application_id!r}")
+            kept[(application_id,)] = replace(found, wish=wish)
 
     def job(self, job_id: str) -> Job:
         with self._lock:
@@ -84,6 +84,14 @@ class MemoryStore:
     def events(self, job_id: str | None = None) -> list[AuditEvent]:
         with self._lock:
             return [event for event in self._events if job_id in (None, event.job_id)]
+
+    def audit(self) -> AuditTrail:
+        with self._lock:
+            before, links = START, []
+            for event in self._events:
+                before = link(before, event)
+                links.append((event, before))
+        return AuditTrail(links=links, head_count=len(links), head_link=before)
 
     def lease(self) -> Lease | None:
         with self._lock:
@@ -131,6 +139,8 @@ class MemoryStore:
         key = values(fact, IDENTITY[type(fact)])
         earlier = kept.get(key)
         if isinstance(fact, Job) and isinstance(earlier, Job):
+            fact = replace(fact, wish=earlier.wish)
+        if isinstance(fact, Application) and isinstance(earlier, Application):
             fact = replace(fact, wish=earlier.wish)
         kept[key] = fact
 

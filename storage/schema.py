@@ -7,7 +7,7 @@ from sqlalchemy import Connection, String, column, inspect, select, table
 from storage.sqlite import SqliteFile
 from tuner.errors import StoreError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration. Versions are numbers of four digits, so they can be compared as text."""
 
 VERSION_TABLE = "trimtab_version"

@@ -16,25 +16,18 @@ from storage.tables import (
     applications,
     attempts,
     audit_events,
+    audit_head,
     controller_lease,
     jobs,
     metric_points,
     plans,
     trials,
 )
+from tuner.application import Application, ApplicationWish
+from tuner.audit import AuditTrail, link
 from tuner.errors import NotFound, StaleLease, StoreError
 from tuner.interfaces import Fact
-from tuner.model import (
-    Application,
-    Attempt,
-    AuditEvent,
-    Job,
-    Lease,
-    MetricPoint,
-    Plan,
-    Trial,
-    Wish,
-)
+from tuner.model import Attempt, AuditEvent, Job, Lease, MetricPoint, Plan, Trial, Wish
 
 F = TypeVar("F", Job, Trial, Attempt, MetricPoint, Plan, Application, AuditEvent)
 Condition = ColumnElement[bool]
@@ -67,6 +60,13 @@ class SqlStore:
         with self._database.write() as connection:
             if connection.execute(statement).rowcount == 0:
                 raise _no_such_job(connection, job_id)
+
+    def ask(self, application_id: str, wish: ApplicationWish) -> None:
+        table = applications
+        statement = update(table).where(table.c.id == application_id).values(wish=wish)
+        with self._database.write() as connection:
+            if connection.execute(statement).rowcount == 0:
+                raise NotFound(f"there is no application {application_id!r}")
 
     def job(self, job_id: str) -> Job:
         with self._database.read() as connection:
@@ -105,6 +105,13 @@ class SqlStore:
     def events(self, job_id: str | None = None) -> list[AuditEvent]:
         where = [] if job_id is None else [audit_events.c.job_id == job_id]
         return self._facts(AuditEvent, where, [audit_events.c.seq])
+
+    def audit(self) -> AuditTrail:
+        with self._database.read() as connection:
+            rows = connection.execute(select(audit_events).order_by(audit_events.c.seq)).all()
+            head = connection.execute(select(audit_head)).one()
+        links = [(fact_of(AuditEvent, row), row.link) for row in rows]
+        return AuditTrail(links=links, head_count=head.num_events, head_link=head.link)
 
     def lease(self) -> Lease | None:
         with self._database.read() as connection:
@@ -174,7 +181,7 @@ def _put(connection: Connection, facts: list[Fact]) -> None:
 def _replace(connection: Connection, fact: Fact) -> None:
     table, row = TABLE[type(fact)], row_of(fact)
     identity = [table.c[name] == row[name] for name in IDENTITY[type(fact)]]
-    # A person may have written the wish since this job was read.
+    # A person may have written the wish since this was read.
     kept = {*IDENTITY[type(fact)], "wish"}
     changed = {name: value for name, value in row.items() if name not in kept}
     found = connection.execute(update(table).where(*identity).values(changed)).rowcount
@@ -183,7 +190,23 @@ def _replace(connection: Connection, fact: Fact) -> None:
 
 
 def _add(connection: Connection, facts: list[Fact]) -> None:
-    connection.execute(insert(TABLE[type(facts[0])]), [row_of(fact) for fact in facts])
+    rows = [row_of(fact) for fact in facts]
+    events = [fact for fact in facts if isinstance(fact, AuditEvent)]
+    if events:
+        rows = _linked(connection, events)
+    connection.execute(insert(TABLE[type(facts[0])]), rows)
+
+
+def _linked(connection: Connection, events: list[AuditEvent]) -> list[dict[str, object]]:
+    """The rows of events, each with the link that follows the last one; moves the head along."""
+    head = connection.execute(select(audit_head).with_for_update()).one()
+    before, rows = head.link, []
+    for event in events:
+        before = link(before, event)
+        rows.append({**row_of(event), "link": before})
+    moved = {"num_events": head.num_events + len(events), "link": before}
+    connection.execute(update(audit_head).values(moved))
+    return rows
 
 
 def _no_such_job(connection: Connection, job_id: str) -> NotFound:

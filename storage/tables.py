@@ -13,12 +13,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 from storage.columns import Nested, Reading, Utc, words
+from tuner.application import ApplicationState, ApplicationWish
 from tuner.expression import Value
 from tuner.model import (
-    ApplicationState,
     AttemptState,
     Failure,
     JobState,
@@ -148,12 +149,17 @@ applications = Table(
     Column("target_kind", String(32), nullable=False),
     Column("target_path", Text, nullable=False),
     Column("state", words(ApplicationState), nullable=False),
+    Column("wish", words(ApplicationWish), nullable=False, server_default="carry_on"),
     Column("actor", Text, nullable=False),
+    Column("is_stale", Boolean, nullable=False, server_default=false()),
     Column("plan_hash", String(64), nullable=False),
     Column("before_hash", String(64)),
     Column("message", Text, nullable=False),
     Column("created_at", Utc, nullable=False),
     Column("updated_at", Utc, nullable=False),
+    Column("applied_at", Utc),
+    Column("live_at", Utc),
+    Column("tries", Integer, nullable=False, server_default="0"),
 )
 
 audit_events = Table(
@@ -166,7 +172,20 @@ audit_events = Table(
     Column("job_id", String(128), index=True),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("evidence", Text, nullable=False, server_default=""),
+    Column("before_hash", Text, nullable=False, server_default=""),
+    Column("after_hash", Text, nullable=False, server_default=""),
+    Column("link", String(64), nullable=False, server_default=""),
 )
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("num_events", Integer, nullable=False),
+    Column("link", String(64), nullable=False),
+)
+"""One row: how many events there are, and the link of the last. Put there by a migration."""
 
 controller_lease = Table(
     "controller_lease",

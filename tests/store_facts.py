@@ -3,10 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from tuner.application import Application, ApplicationState
 from tuner.interfaces import Fact
 from tuner.model import (
-    Application,
-    ApplicationState,
     Attempt,
     AttemptState,
     AuditEvent,
@@ -28,9 +27,7 @@ from tuner.model import (
 from tuner.prices import PriceBook, Rate
 from tuner.space import Choice, Float, Int, Space
 from tuner.spec import (
-    Apply,
     Budget,
-    FileTarget,
     JobSpec,
     Limit,
     LogSource,
@@ -40,6 +37,7 @@ from tuner.spec import (
     Search,
     Workload,
 )
+from tuner.spec_apply import Apply, FileTarget
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -215,19 +213,31 @@ def application(application_id: str = "application-1", plan_id: str = "plan-1") 
         job_id="job-1",
         target_kind="file",
         target_path="/srv/dlrm/plan.json",
-        state=ApplicationState.ROLLBACK_REQUESTED,
+        state=ApplicationState.ROLLING_BACK,
         actor="ada",
+        is_stale=True,
         plan_hash="a" * 64,
         before_hash="b" * 64,
         message="waiting",
         created_at=at(6),
         updated_at=at(7),
+        applied_at=at(6.25),
+        live_at=at(6.5),
+        tries=1,
     )
 
 
 def event(action: str = "plan.apply", job_id: str | None = "job-1") -> AuditEvent:
     return AuditEvent(
-        at=at(8), actor="ada", action=action, job_id=job_id, subject="plan-1", detail="by hand"
+        at=at(8),
+        actor="ada",
+        action=action,
+        job_id=job_id,
+        subject="plan-1",
+        detail="by hand",
+        evidence="plan-1",
+        before_hash="b" * 64,
+        after_hash="a" * 64,
     )
 
 

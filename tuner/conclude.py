@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from tuner import cost, decide
+from tuner import cost, decide, guards, learning
 from tuner.advice import advice
 from tuner.decide import Verdict
 from tuner.expression import Value
 from tuner.launch import launch_command
+from tuner.learning import Curve
 from tuner.metrics import BY_NAME
 from tuner.model import Attempt, Job, Measurement, Placement, Plan, Spend, Trial
 from tuner.prices import OLD_DAYS
@@ -26,6 +27,8 @@ class Evidence:
     trials: Sequence[Trial]
     attempts: Sequence[Attempt]
     candidate: int | None
+    curves: tuple[Curve, Curve] = ((), ())
+    """Quality over samples of the default and of the candidate, where it was told of."""
 
     @property
     def spec(self) -> JobSpec:
@@ -63,7 +66,7 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
         baseline_metrics=verdict.baseline_metrics,
         metrics=verdict.metrics,
         learning_changes=changes,
-        quality_ok=_quality_ok(spec, verdict),
+        quality_ok=guards.quality_ok(spec, verdict),
         search_spend=spend,
         payback_samples=payback,
         payback_s=_payback_s(payback, verdict),
@@ -73,9 +76,18 @@ def make_plan(evidence: Evidence, now: datetime) -> Plan | None:
     )
     left_out = [*_left_out(evidence, plan), *_unsteady(evidence)]
     explained = _explained(plan, spec)
-    told = (*explained.explanation, *advice(spec, trials, chosen))
+    samples = _samples_line(evidence, explained)
+    told = (*explained.explanation, samples, *advice(spec, trials, chosen))
     lines = (*told, why_ended(evidence.job), *left_out)
     return replace(explained, explanation=tuple(line for line in lines if line))
+
+
+def _samples_line(evidence: Evidence, plan: Plan) -> str:
+    """What a change of the learning costs in samples."""
+    if plan.verdict != "better" or not plan.learning_changes:
+        return ""
+    rates = plan.baseline_metrics.get("samples_per_s"), plan.metrics.get("samples_per_s")
+    return learning.in_words(evidence.spec, *evidence.curves, rates)
 
 
 def why_ended(job: Job) -> str:
@@ -154,6 +166,8 @@ def _word(spec: JobSpec, number: int, verdict: Verdict, has_baseline: bool) -> W
         return "not_better"
     if any(over > 0 for over in _confirmed_violations(spec, verdict).values()):
         return "limit_broken"
+    if guards.broken(spec, verdict):
+        return "limit_broken"
     low = verdict.gain_low_pct
     return "better" if low is not None and low > spec.apply.min_gain_pct else "within_noise"
 
@@ -164,11 +178,6 @@ def _confirmed_violations(spec: JobSpec, verdict: Verdict) -> dict[str, float]:
 
 def _bare(metrics: Mapping[str, float]) -> Measurement:
     return Measurement(metrics=dict(metrics), window_s=0, warmup_s=0, steps=0, samples=0)
-
-
-def _quality_ok(spec: JobSpec, verdict: Verdict) -> bool | None:
-    loss = decide.quality_loss(spec, verdict.metrics, verdict.baseline_metrics)
-    return None if loss is None or spec.quality is None else loss <= spec.quality.max_loss
 
 
 def _learning_changes(
@@ -259,7 +268,14 @@ def _said(value: Value | None) -> str:
 def _gain(plan: Plan, spec: JobSpec) -> str:
     goal = " and ".join(o.metric for o in spec.objectives)
     bounds = f"{plan.gain_low_pct:+.1f} to {plan.gain_high_pct:+.1f} %"
-    return f"{goal} {plan.gain_pct:+.1f} % ({bounds}, {len(plan.pairs)} pairs)"
+    deciding = sum(pair.decides for pair in plan.pairs)
+    told = len(plan.pairs) - deciding
+    if not told:
+        return f"{goal} {plan.gain_pct:+.1f} % ({bounds}, {deciding} pairs)"
+    return (
+        f"{goal} {plan.gain_pct:+.1f} % in {told} last pairs ({bounds} in the {deciding} that "
+        "decided)"
+    )
 
 
 def _evidence_lines(plan: Plan, spec: JobSpec) -> list[str]:
@@ -279,6 +295,11 @@ def _evidence_lines(plan: Plan, spec: JobSpec) -> list[str]:
         Verdict(pairs=(), baseline_metrics=plan.baseline_metrics, metrics=plan.metrics),
     )
     lines += [f"Limit broken: {name}." for name, over in broken.items() if over > 0]
+    if plan.trial_number != 0:
+        told = Verdict(
+            pairs=plan.pairs, baseline_metrics=plan.baseline_metrics, metrics=plan.metrics
+        )
+        lines += [f"Guard broken: {why}" for why in guards.broken(spec, told)]
     return lines
 
 

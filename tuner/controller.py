@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tuner import budget, conclude, cost, decide, fingerprint, stopping
+from tuner.application import Application
 from tuner.disturbance import is_repeated, usual_load_pct
 from tuner.errors import ExecutorError, TrimtabError
 from tuner.estimate.refusal import memory_refusal
@@ -20,7 +21,6 @@ from tuner.interfaces import Clock, Executor, Fact, Host, Searcher, Store
 from tuner.known import Known, known_gain
 from tuner.launch import held, launch_command, place
 from tuner.model import (
-    Application,
     Attempt,
     AttemptState,
     Failure,
@@ -33,7 +33,7 @@ from tuner.model import (
     Wish,
 )
 from tuner.observe import Watch
-from tuner.rollout import request_by_policy
+from tuner.policy import request_by_policy
 from tuner.snapshot import Snapshot, devices, ended_as
 from tuner.spec import JobSpec
 
@@ -342,10 +342,7 @@ class Controller:
     # Ending
 
     def _conclude(self, now: Snapshot, candidate: int | None) -> None:
-        evidence = conclude.Evidence(
-            job=now.job, trials=now.trials, attempts=now.attempts, candidate=candidate
-        )
-        plan = conclude.make_plan(evidence, self._clock.now())
+        plan = conclude.make_plan(now.evidence(self._store, candidate), self._clock.now())
         if plan is None:
             self._end(now, JobState.FAILED, conclude.why_no_plan(now.trials))
             return

@@ -5,7 +5,6 @@ of their ratios to the baseline, so that 0 is the baseline and 0.1 is about 10 %
 """
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -13,6 +12,7 @@ from statistics import fmean
 from tuner import stats
 from tuner.disturbance import is_repeated
 from tuner.model import Attempt, Failure, FailureKind, Measurement, Pair, Trial, TrialState
+from tuner.pairs import candidate_first, decides, pairs_of
 from tuner.spec import JobSpec, Objective
 
 MAX_RETRIES = 2
@@ -233,12 +233,16 @@ def _confirm(
 ) -> Launch | Conclude:
     candidates = confirmable(spec, trials)
     for index, candidate in enumerate(candidates[:MAX_CANDIDATES]):
-        first_pair = index * spec.apply.pairs
+        first_pair = index * pairs_of(spec)
         if not has_baseline(spec, trials) or spec.apply.mode == "off":
             return Conclude(candidate.number)
-        if _has_failed(attempts, candidate.number, first_pair, spec.apply.pairs):
+        if _has_failed(attempts, candidate.number, first_pair, pairs_of(spec)):
             continue
-        missing = _missing_run(spec, candidate.number, first_pair, attempts)
+        deciding = range(first_pair, first_pair + spec.apply.pairs)
+        missing = _missing_run(spec, candidate.number, deciding, attempts)
+        if missing is None and has_won(spec, candidate.number, attempts):
+            telling = range(deciding.stop, first_pair + pairs_of(spec))
+            missing = _missing_run(spec, candidate.number, telling, attempts)
         if missing is None or situation.out_of_budget:
             return Conclude(candidate.number)
         is_begun = any(a.pair == missing.pair for a in attempts)
@@ -258,19 +262,16 @@ def confirmable(spec: JobSpec, trials: Sequence[Trial]) -> list[Trial]:
     return [t for t in better if _screened(spec, t, baseline) > 0]
 
 
-def candidate_first(spec: JobSpec, pair: int) -> bool:
-    """The coin toss of a pair, the same after a restart; as many heads as tails per candidate, so
-    that a drift of the computer does not pass for a gain."""
-    block, place = divmod(pair, spec.apply.pairs)
-    tosses = [number % 2 == 0 for number in range(spec.apply.pairs)]
-    random.Random(f"{spec.search.seed}-{spec.name}-pairs-{block}").shuffle(tosses)
-    return tosses[place]
+def has_won(spec: JobSpec, candidate: int, attempts: Sequence[Attempt]) -> bool:
+    """Whether the deciding pairs put the gain above the policy's minimum."""
+    low = judge(spec, candidate, attempts).gain_low_pct
+    return low is not None and low > spec.apply.min_gain_pct
 
 
 def _missing_run(
-    spec: JobSpec, candidate: int, first_pair: int, attempts: Sequence[Attempt]
+    spec: JobSpec, candidate: int, pairs: range, attempts: Sequence[Attempt]
 ) -> Launch | None:
-    for pair in range(first_pair, first_pair + spec.apply.pairs):
+    for pair in pairs:
         order = (candidate, 0) if candidate_first(spec, pair) else (0, candidate)
         for number in order:
             if not _settled(attempts, number, pair):
@@ -309,9 +310,10 @@ class Verdict:
 
     pairs: tuple[Pair, ...]
     gain_pct: float | None = None
+    """Of the pairs that tell, where there are some; else of those that decide."""
     gain_low_pct: float | None = None
     gain_high_pct: float | None = None
-    """One-sided 95 % bounds of the gain."""
+    """One-sided 95 % bounds of the gain, by the pairs that decide."""
     baseline_metrics: dict[str, float]
     metrics: dict[str, float]
 
@@ -320,6 +322,7 @@ def judge(spec: JobSpec, candidate: int, attempts: Sequence[Attempt]) -> Verdict
     """Gain of a candidate over the baseline from its complete, stable pairs, on log ratios."""
     pairs: list[Pair] = []
     gains: list[float] = []
+    told: list[float] = []
     runs: list[tuple[Measurement, Measurement]] = []
     numbers = sorted({a.pair for a in attempts if a.pair is not None})
     for number in numbers:
@@ -328,7 +331,7 @@ def judge(spec: JobSpec, candidate: int, attempts: Sequence[Attempt]) -> Verdict
         if base is None or mine is None:
             continue
         gain = score(spec, mine, base)
-        gains.append(gain)
+        (gains if decides(spec, number) else told).append(gain)
         runs.append((base, mine))
         pairs.append(
             Pair(
@@ -337,6 +340,7 @@ def judge(spec: JobSpec, candidate: int, attempts: Sequence[Attempt]) -> Verdict
                 baseline=base.metrics,
                 candidate=mine.metrics,
                 gain_pct=_pct(gain),
+                decides=decides(spec, number),
             )
         )
     baseline_metrics = _means([base.metrics for base, _ in runs])
@@ -346,7 +350,7 @@ def judge(spec: JobSpec, candidate: int, attempts: Sequence[Attempt]) -> Verdict
     mean, half = fmean(gains), stats.half_width(gains, 0.95)
     return Verdict(
         pairs=tuple(pairs),
-        gain_pct=_pct(mean),
+        gain_pct=_pct(fmean(told) if told else mean),
         gain_low_pct=_pct(mean - half),
         gain_high_pct=_pct(mean + half),
         baseline_metrics=baseline_metrics,

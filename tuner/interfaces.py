@@ -4,19 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from tuner.application import Application, ApplicationWish, Sighting
+from tuner.audit import AuditTrail
 from tuner.gang import Chunk, Gang, RunStatus
-from tuner.model import (
-    Application,
-    Attempt,
-    AuditEvent,
-    Job,
-    Lease,
-    MetricPoint,
-    Plan,
-    Suggestion,
-    Trial,
-    Wish,
-)
+from tuner.model import Attempt, AuditEvent, Job, Lease, MetricPoint, Plan, Suggestion, Trial, Wish
 from tuner.spec import JobSpec
 
 Fact = Job | Trial | Attempt | MetricPoint | Plan | Application | AuditEvent
@@ -111,6 +102,11 @@ class Store(Protocol):
         """Records what a person wants of a job; raises NotFound."""
         ...
 
+    def ask(self, application_id: str, wish: ApplicationWish) -> None:
+        """Records what a person wants of an application; raises NotFound. As with a job's, saving
+        the application leaves the wish as it is."""
+        ...
+
     def job(self, job_id: str) -> Job:
         """Raises NotFound."""
         ...
@@ -130,6 +126,10 @@ class Store(Protocol):
     def applications(self, job_id: str | None = None) -> list[Application]: ...
 
     def events(self, job_id: str | None = None) -> list[AuditEvent]: ...
+
+    def audit(self) -> AuditTrail:
+        """Every event with its link, for `tuner.audit.verify`."""
+        ...
 
     def lease(self) -> Lease | None: ...
 
@@ -157,13 +157,23 @@ class Target(Protocol):
         it cannot be made out. Raises TargetError."""
         ...
 
-    def apply(self, plan: Plan) -> None:
-        """Puts the plan there, all or nothing; applying what is there already changes nothing.
-        Raises TargetError."""
+    def apply(self, plan: Plan, canary_s: float | None) -> None:
+        """Brings the plan there, or a step nearer to it: `current` shows when it is there. Returns
+        soon, and may be called again and again.
+
+        `canary_s`: the target goes back to the plan before by itself when this has not been called
+        for so long (a plan file: when the first start with it fails). None: it is there for good.
+        Raises TargetError.
+        """
+        ...
+
+    def observe(self) -> Sighting:
+        """What the workload itself shows, and which plan it reports. Raises TargetError."""
         ...
 
     def restore(self, plan_hash: str | None) -> None:
-        """Puts back an earlier plan by its hash (None: no plan). Raises TargetError if not kept."""
+        """Puts back an earlier plan by its hash (None: no plan), or brings that a step nearer, as
+        `apply`. Raises TargetError if it is not kept."""
         ...
 
 

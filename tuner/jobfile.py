@@ -24,6 +24,7 @@ from tuner.space import Choice, Float, Int
 from tuner.spec import JobSpec, Workload
 from tuner.yaml_lines import Document
 
+from tuner.spec_apply import placed
 Fault = tuple[yaml_lines.Path, str, str]
 """Where, what, remedy."""
 
@@ -126,11 +127,7 @@ def resolved(spec: JobSpec, folder: Path) -> JobSpec:
     """The job with every relative path taken from a folder."""
     working_dir = _absolute(spec.workload.working_dir or ".", folder)
     workload = replace(spec.workload, working_dir=working_dir)
-    target = spec.apply.target
-    if target is None:
-        return replace(spec, workload=workload)
-    placed = replace(target, path=_absolute(target.path, folder))
-    return replace(spec, workload=workload, apply=replace(spec.apply, target=placed))
+    return replace(spec, workload=workload, apply=placed(spec.apply, folder))
 
 
 def _absolute(path: str, folder: Path) -> str:

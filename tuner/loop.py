@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from tuner.applying import Rollout
 from tuner.controller import Controller
 from tuner.errors import StaleLease, TrimtabError
 from tuner.interfaces import Clock, Store
-from tuner.model import ApplicationState, Lease
-from tuner.rollout import Rollout
+from tuner.model import Lease
 
 log = logging.getLogger(__name__)
 
@@ -93,11 +93,7 @@ class Loop:
 
     def _is_settled(self, job_ids: Sequence[str]) -> bool:
         finished = all(self._store.job(job_id).state.is_finished for job_id in job_ids)
-        open_ones = [
-            a
-            for a in self._store.applications()
-            if not a.state.is_finished and a.state is not ApplicationState.APPLIED
-        ]
+        open_ones = [a for a in self._store.applications() if not a.is_settled]
         return finished and not open_ones
 
 

@@ -260,6 +260,8 @@ class Pair:
     baseline: dict[str, float]
     candidate: dict[str, float]
     gain_pct: float
+    decides: bool = True
+    """False for the last pairs, from which the gain is told once the winner has won."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,11 +278,13 @@ class Plan:
     command: LaunchCommand
     placement: Placement
     gain_pct: float | None
-    """Gain of the objectives over the baseline, mean of the confirming pairs."""
+    """Gain of the objectives over the baseline: mean of the last pairs, which decided nothing;
+    of the deciding ones where there are no others."""
     gain_low_pct: float | None
-    """One-sided 95 % lower bound; the plan is better only above the policy's minimum."""
+    """One-sided 95 % lower bound of the deciding pairs; the plan is better only above the policy's
+    minimum."""
     gain_high_pct: float | None
-    """One-sided 95 % upper bound."""
+    """One-sided 95 % upper bound of the deciding pairs."""
     pairs: tuple[Pair, ...]
     baseline_metrics: dict[str, float]
     """Means over the confirming pairs."""
@@ -323,45 +327,6 @@ def plan_hash(command: LaunchCommand, placement: Placement) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class ApplicationState(StrEnum):
-    REQUESTED = "requested"
-    APPLYING = "applying"
-    APPLIED = "applied"
-    ROLLBACK_REQUESTED = "rollback_requested"
-    ROLLING_BACK = "rolling_back"
-    ROLLED_BACK = "rolled_back"
-    SUPERSEDED = "superseded"
-    FAILED = "failed"
-
-    @property
-    def is_finished(self) -> bool:
-        return self in (
-            ApplicationState.ROLLED_BACK,
-            ApplicationState.SUPERSEDED,
-            ApplicationState.FAILED,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Application:
-    """One try to put a plan on a target, and where it stands."""
-
-    id: str
-    plan_id: str
-    job_id: str
-    target_kind: str
-    target_path: str
-    state: ApplicationState = ApplicationState.REQUESTED
-    actor: str
-    """Who asked: a person's name, or `policy`."""
-    plan_hash: str
-    before_hash: str | None = None
-    """What was on the target before; None where nothing was."""
-    message: str = ""
-    created_at: datetime
-    updated_at: datetime
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
     """Something decided or done, and by whom."""
@@ -373,6 +338,11 @@ class AuditEvent:
     job_id: str | None = None
     subject: str = ""
     detail: str = ""
+    evidence: str = ""
+    """What it rests on: a plan, a figure, what a workload reported."""
+    before_hash: str = ""
+    """The plan that was on the target; empty where there was none or it is about none."""
+    after_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

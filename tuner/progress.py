@@ -7,6 +7,7 @@ from math import expm1
 from tuner import cost, decide
 from tuner.estimate.error import error_of
 from tuner.model import Attempt, Job, JobState, Spend, Trial, TrialState
+from tuner.pairs import decides, pairs_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ def progress_of(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) 
         trials_done=sum(t.state.is_finished for t in trials),
         trials_total=_trials_total(job, trials),
         pairs_done=_pairs_done(job, attempts),
-        pairs_total=job.spec.apply.pairs,
+        pairs_total=_pairs_total(job, attempts),
         eta_s=_eta_s(job, trials, attempts),
         spend=cost.total(attempts),
         baseline=baseline,
@@ -54,6 +55,12 @@ def _trials_total(job: Job, trials: Sequence[Trial]) -> int:
     return len(trials) if over else max(len(trials), job.spec.budget.trials)
 
 
+def _pairs_total(job: Job, attempts: Sequence[Attempt]) -> int:
+    """The last pairs only once they have begun: they follow for a winner."""
+    latest = max((a.pair for a in attempts if a.pair is not None), default=0)
+    return job.spec.apply.pairs if decides(job.spec, latest) else pairs_of(job.spec)
+
+
 def _pairs_done(job: Job, attempts: Sequence[Attempt]) -> int:
     """Pairs of the candidate that is confirmed now of which both arms have run; a lost arm is
     launched again."""
@@ -65,7 +72,8 @@ def _pairs_done(job: Job, attempts: Sequence[Attempt]) -> int:
         and (a.failure is None or not a.failure.kind.is_infrastructure)
     }
     pairs = [pair for pair, _ in settled]
-    first = max(pairs, default=0) // job.spec.apply.pairs * job.spec.apply.pairs
+    block = pairs_of(job.spec)
+    first = max(pairs, default=0) // block * block
     return sum(pairs.count(pair) == 2 for pair in set(pairs) if pair >= first)
 
 
@@ -75,7 +83,7 @@ def _eta_s(job: Job, trials: Sequence[Trial], attempts: Sequence[Attempt]) -> fl
     if job.state.is_finished or not ended:
         return None
     left = _trials_total(job, trials) - sum(t.state.is_finished for t in trials)
-    left_pairs = job.spec.apply.pairs - _pairs_done(job, attempts)
+    left_pairs = _pairs_total(job, attempts) - _pairs_done(job, attempts)
     launches = left / job.spec.search.parallel_trials + 2 * left_pairs
     return launches * sum(a.spend.wall_s for a in ended) / len(ended)
 

@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 PREFIX = "[trimtab] "
 FILE_VARIABLE = "TRIMTAB_METRICS_FILE"
+PLAN_VARIABLE = "TRIMTAB_PLAN_HASH"
+PLAN_VALUE = "plan_number"
+"""How a process tells which plan it runs: the first 12 digits of its hash as a number."""
 _FLUSH_S = 0.02
 _SHARE_S = 0.25
 """Shares are told of about equal stretches of time, so that their plain mean is one over time."""
@@ -184,6 +187,9 @@ def _current() -> Reporter:
 
 
 def step(samples: float, **values: float) -> None:
+        plan = os.environ.get(PLAN_VARIABLE)
+        if plan and path:
+            _reporter.value(**{PLAN_VALUE: plan_number(plan)})
     """A step of this rank has ended; `samples` is this rank's share of the batch."""
     _current().step(samples, **values)
 

@@ -12,42 +12,33 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from storage.sql import SqlStore
-from tuner import budget, cost, decide, fingerprint
+from tuner import budget, cost, decide
+from tuner.application import Application
+from tuner.applying import Rollout, Surroundings
 from tuner.controller import Controller
 from tuner.errors import Conflict, NotFound, UserError
 from tuner.executors import EXECUTORS
 from tuner.executors.host import LocalHost
 from tuner.explain.nouns import Explanation
-from tuner.interfaces import Clock, Store
+from tuner.interfaces import Clock, Store, Target
 from tuner.known import known_gain, placements
 from tuner.launch import launch_command
 from tuner.ledger import Ledger, ledger_of
 from tuner.loop import Loop, SystemClock, is_dead
-from tuner.model import (
-    Application,
-    ApplicationState,
-    Attempt,
-    AuditEvent,
-    Job,
-    Lease,
-    MetricPoint,
-    Plan,
-    Trial,
-    Wish,
-)
+from tuner.model import Attempt, Job, Lease, MetricPoint, Plan, Trial, Wish
 from tuner.progress import Progress, progress_of
-from tuner.rollout import Rollout, new_application
+from tuner.requests import HALTED, PlanRequests, found
 from tuner.search.remembered import Remembering
 from tuner.spec import JobSpec
-from tuner.targets import TARGETS
+from tuner.spec_apply import placed
+from tuner.targets import open_target
 
 log = logging.getLogger(__name__)
 
 
-class Service:
+class Service(PlanRequests):
     """A home folder, opened. Close it, or use it as a context."""
 
     def __init__(self, home: Path) -> None:
@@ -58,6 +49,7 @@ class Service:
         self._host = LocalHost()
         self._clock = SystemClock()
         self._searchers = Remembering(self._store)
+        self._targets: dict[str, Target] = {}
         self._loop = Loop(self._store, self._controller, self._rollout)
 
     def __enter__(self) -> "Service":
@@ -92,11 +84,7 @@ class Service:
     def _placed(self, spec: JobSpec) -> JobSpec:
         folder = str((self.home / (spec.workload.working_dir or "")).resolve())
         spec = replace(spec, workload=replace(spec.workload, working_dir=folder))
-        target = spec.apply.target
-        if target is None:
-            return spec
-        path = str((self.home / Path(target.path).expanduser()).resolve())
-        return replace(spec, apply=replace(spec.apply, target=replace(target, path=path)))
+        return replace(spec, apply=placed(spec.apply, self.home))
 
     def jobs(self) -> list[Job]:
         return self._store.jobs()
@@ -107,7 +95,7 @@ class Service:
             return self._store.job(ref)
         jobs = self._store.jobs()
         named = [job for job in jobs if job.name == ref]
-        return named[-1] if named else _found(jobs, ref, "job", "`trimtab job list`")
+        return named[-1] if named else found(jobs, ref, "job", "`trimtab job list`")
 
     def progress(self, ref: str) -> Progress:
         job, now = self.job(ref), self._clock.now()
@@ -217,88 +205,6 @@ class Service:
             )
         return attempts[-1]
 
-    # Plans
-
-    def plans(self, ref: str | None = None) -> list[Plan]:
-        return self._store.plans(None if ref is None else self.job(ref).id)
-
-    def plan(self, ref: str) -> Plan:
-        """By id, unique prefix of one, or `@last`; also by a job's id or name: its plan."""
-        plans = self._store.plans()
-        of_job = [p for p in plans if ref in (p.job_id, self._job_name(p.job_id))]
-        return of_job[-1] if of_job else _found(plans, ref, "plan", "`trimtab plan list`")
-
-    def _job_name(self, job_id: str) -> str:
-        return self._store.job(job_id).name
-
-    def changes(self, plan_ref: str) -> tuple[str, ...]:
-        """What has changed since a plan was measured, in words; empty where its evidence holds."""
-        plan = self.plan(plan_ref)
-        here = self._host.fingerprint(self._store.job(plan.job_id).spec)
-        return fingerprint.difference(plan.fingerprint, here)
-
-    def apply(self, plan_ref: str, *, actor: str, stale: bool = False) -> Application:
-        """Asks for a plan to be put on its job's target; one that was measured under other
-        conditions only where `stale` says so."""
-        plan = self.plan(plan_ref)
-        job = self._store.job(plan.job_id)
-        changes = () if stale else self.changes(plan.id)
-        if changes:
-            raise Conflict(
-                f"plan {plan.id} was measured under other conditions: {'; '.join(changes)}. "
-                "Remedy: tune again, or apply it all the same as stale (`--stale`)"
-            )
-        if job.spec.apply.target is None:
-            raise Conflict(
-                f"job {job.name} has no target; add `apply: {{target: {{path: plan.json}}}}`"
-            )
-        self._refuse_while_busy(job.spec.apply.target.path)
-        now = self._clock.now()
-        application = new_application(
-            job, plan, actor=actor, now=now, id_suffix=secrets.token_hex(3)
-        )
-        event = self._event(actor, "plan.apply", job.id, plan.id, application.id)
-        self._store.save(application, event)
-        return application
-
-    def _refuse_while_busy(self, path: str) -> None:
-        settled = (ApplicationState.APPLIED,)
-        for other in self._store.applications():
-            busy = not other.state.is_finished and other.state not in settled
-            if other.target_path == path and busy:
-                raise Conflict(f"application {other.id} to the same target is {other.state}")
-
-    def rollback(self, application_ref: str | None, *, actor: str) -> Application:
-        """Asks for the plan before to be put back. None: the application that is in force."""
-        applications = self._store.applications()
-        if application_ref is None:
-            in_force = [a for a in applications if a.state is ApplicationState.APPLIED]
-            if not in_force:
-                raise NotFound("no application is in force; see `trimtab plan list`")
-            application = max(in_force, key=lambda a: a.updated_at)
-        else:
-            hint = "`trimtab plan get PLAN`"
-            application = _found(applications, application_ref, "application", hint)
-        if application.state is not ApplicationState.APPLIED:
-            raise Conflict(f"application {application.id} is {application.state}, not in force")
-        wanted = replace(
-            application,
-            state=ApplicationState.ROLLBACK_REQUESTED,
-            updated_at=self._clock.now(),
-        )
-        event = self._event(actor, "plan.rollback", application.job_id, application.id, "")
-        self._store.save(wanted, event)
-        return wanted
-
-    def applications(self, ref: str | None = None) -> list[Application]:
-        return self._store.applications(None if ref is None else self.job(ref).id)
-
-    def application(self, ref: str) -> Application:
-        return _found(self._store.applications(), ref, "application", "`trimtab plan list`")
-
-    def events(self, ref: str | None = None) -> list[AuditEvent]:
-        return self._store.events(None if ref is None else self.job(ref).id)
-
     # The controller
 
     def controller(self) -> Lease | None:
@@ -325,10 +231,22 @@ class Service:
         return Rollout(
             self._store,
             clock,
-            lambda application: TARGETS[application.target_kind](Path(application.target_path)),
-            self._baseline_plan,
+            Surroundings(
+                open_target=self._target,
+                baseline_plan=self._baseline_plan,
+                changes=lambda plan: self.changes(plan.id),
+                is_halted=(self.home / HALTED).exists,
+            ),
             epoch=epoch,
         )
+
+    def _target(self, application: Application) -> Target:
+        """Kept open, as it may have read far into the logs of what runs there."""
+        opened = self._targets.get(application.id)
+        if opened is None:
+            opened = open_target(self._store.job(application.job_id).spec)
+            self._targets[application.id] = opened
+        return opened
 
     def _baseline_plan(self, plan: Plan) -> Plan:
         """What a target held before Trimtab: the default configuration, as it was measured."""
@@ -344,33 +262,3 @@ class Service:
             gain_low_pct=None,
             gain_high_pct=None,
         )
-
-    def _event(self, actor: str, action: str, job_id: str, subject: str, detail: str) -> AuditEvent:
-        return AuditEvent(
-            at=self._clock.now(),
-            actor=actor,
-            action=action,
-            job_id=job_id,
-            subject=subject,
-            detail=detail,
-        )
-
-
-class _Identified(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-_Thing = TypeVar("_Thing", bound=_Identified)
-
-
-def _found(things: Sequence[_Thing], ref: str, noun: str, hint: str) -> _Thing:
-    if ref == "@last" and things:
-        return things[-1]
-    exact = [thing for thing in things if thing.id == ref]
-    matching = exact or [thing for thing in things if thing.id.startswith(ref) and ref]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        raise NotFound(f"{ref!r} fits {len(matching)} {noun}s; give more of the id ({hint})")
-    raise NotFound(f"there is no {noun} {ref!r}; {hint} lists them")

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tuner.interfaces import Fact
+from tuner.conclude import Evidence
+from tuner.interfaces import Fact, Store
+from tuner.learning import Curve, curve_of
 from tuner.model import (
     Attempt,
     AttemptState,
@@ -42,6 +44,21 @@ class Snapshot:
     @property
     def live(self) -> list[Attempt]:
         return [a for a in self.attempts if not a.state.is_finished]
+
+    def evidence(self, store: Store, candidate: int | None) -> Evidence:
+        """All that a plan is made from."""
+        quality = self.job.spec.quality
+        curves: list[Curve] = []
+        for number in (0, candidate or 0):
+            points = store.points(self.job.id, number, None) if quality is not None else []
+            curves.append(curve_of(points, quality.metric) if quality is not None else ())
+        return Evidence(
+            job=self.job,
+            trials=self.trials,
+            attempts=self.attempts,
+            candidate=candidate,
+            curves=(curves[0], curves[1]),
+        )
 
     def new_attempt(
         self,

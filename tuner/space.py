@@ -18,6 +18,16 @@ LEARNING_PARAMS = frozenset(
 )
 """Parameters that change what the model learns, unless a job file says otherwise."""
 
+MEMORY_PARAMS = frozenset(
+    {
+        *("micro_batch_size", "activation_checkpointing", "cache_gib", "prefetch_batches"),
+        *("table_rows_scale", "max_batch_size", "embedding_cache_rows"),
+    }
+)
+"""Parameters by which memory may run out, unless a job file says otherwise."""
+
+Risk = Literal["safe", "memory_risk", "semantics"]
+
 _CONFIG: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": True}
 
 
@@ -38,6 +48,8 @@ class Int:
     """An expression; the parameter is left out of a configuration where it does not hold."""
     changes_learning: bool | None = None
     """Whether it changes what the model learns; known for the usual names."""
+    risks_memory: bool | None = None
+    """Whether memory may run out by it; known for the usual names."""
 
     def __post_init__(self) -> None:
         if self.low > self.high or self.step < 1:
@@ -66,6 +78,8 @@ class Float:
     """An expression; the parameter is left out of a configuration where it does not hold."""
     changes_learning: bool | None = None
     """Whether it changes what the model learns; known for the usual names."""
+    risks_memory: bool | None = None
+    """Whether memory may run out by it; known for the usual names."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -89,6 +103,8 @@ class Choice:
     """An expression; the parameter is left out of a configuration where it does not hold."""
     changes_learning: bool | None = None
     """Whether it changes what the model learns; known for the usual names."""
+    risks_memory: bool | None = None
+    """Whether memory may run out by it; known for the usual names."""
 
     def __post_init__(self) -> None:
         if not self.options or len(set(self.options)) != len(self.options):
@@ -218,7 +234,19 @@ class Space:
     def changes_learning(self, name: str) -> bool:
         """Whether a parameter changes what the model learns."""
         said = self.params[name].changes_learning
+        if said is None and name == "micro_batch_size":
+            # Beside a global batch it only says how that is cut up.
+            return "global_batch_size" not in self.params
         return name in LEARNING_PARAMS if said is None else said
+
+    def risk(self, name: str) -> Risk:
+        """What changing a parameter may do at worst: change the learning, use up the memory, or
+        only be slow."""
+        if self.changes_learning(name):
+            return "semantics"
+        said = self.params[name].risks_memory
+        is_risky = name in MEMORY_PARAMS if said is None else said
+        return "memory_risk" if is_risky else "safe"
 
 
 def key(params: Params) -> str:

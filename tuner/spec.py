@@ -16,6 +16,7 @@ from tuner.expression import Value
 from tuner.money import Money
 from tuner.prices import PriceBook, Purchase
 from tuner.space import Space
+from tuner.spec_apply import Apply
 
 _CONFIG: dict[str, object] = {"extra": "forbid", "use_attribute_docstrings": True}
 
@@ -269,46 +270,6 @@ class Measuring:
         for name in self.__slots__:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileTarget:
-    """A plan file from which the next start of the job takes its exact launch command."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    kind: Literal["file"] = "file"
-    path: str
-    """Where the plan file lies; its history is kept beside it."""
-
-    def __post_init__(self) -> None:
-        if not self.path.strip("/. "):
-            raise ValueError(f"path {self.path!r} names no file")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Apply:
-    """What happens with a plan."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    mode: Literal["off", "recommend", "next_start", "auto"] = "recommend"
-    """`off`: only measure; `recommend`: make a plan and wait for `trimtab apply`; `next_start`: put
-    it on the target, for the next start of the job; `auto`: the same where the target is a file."""
-    target: FileTarget | None = None
-    min_gain_pct: float = 1.0
-    """The lower 95 % bound of the gain must be above this."""
-    pairs: int = 6
-    """Fresh runs of winner and baseline, interleaved by coin toss, that confirm the winner."""
-    learning_changes: Literal["forbid", "allow"] = "forbid"
-    """Whether a plan that changes the learning itself (global batch, precision) may be applied
-    automatically, its quality figure being no worse than `quality.max_loss`."""
-
-    def __post_init__(self) -> None:
-        if self.pairs < 3:
-            raise ValueError(f"pairs must be at least 3, not {self.pairs}")
-        if self.mode in ("next_start", "auto") and self.target is None:
-            raise ValueError(
-                f"mode {self.mode!r} needs a target; add `target: {{path: plan.json}}`"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

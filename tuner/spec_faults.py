@@ -13,6 +13,7 @@ from tuner.errors import Problem
 from tuner.yaml_lines import Document, Path, dotted
 
 KINDS = ("int", "float", "choice")
+TARGETS = ("file", "command", "train", "serve", "ray_serve", "kubernetes")
 
 Schema = Mapping[str, object]
 
@@ -36,6 +37,13 @@ EXAMPLES = {
     "usd_per_unit": "usd_per_unit: 1.10",
     "max": "max: 8",
     "target": "target: {path: plans/my-job.json}",
+    "kind": "kind: file",
+    "url": "url: http://127.0.0.1:8265",
+    "apply": "apply: [./put.sh, '${plan_file}']",
+    "observe": "observe: [./look.sh]",
+    "application": "application: default",
+    "deployment": "deployment: ranker",
+    "container": "container: ranker",
 }
 """A line to copy for every field that must be there, or is needed by another."""
 
@@ -113,9 +121,21 @@ def _place(detail: ErrorDetails, document: Document) -> tuple[Path, str] | None:
             return (*path[:3], "kind"), "literal_error"
         if meant in KINDS and branch != meant:
             return None
+    if path[:2] == ("apply", "target") and len(path) > 2:
+        branch, path = str(path[2]), (*path[:2], *path[3:])
+        meant = _target_kind(document)
+        if meant is not None and meant not in TARGETS:
+            return ("apply", "target", "kind"), "literal_error"
+        if branch.lower() != f"{meant}target".replace("_", ""):
+            return None
     if path[-1:] and path[-1] in _SCALARS and not isinstance(document.value(path[:-1]), dict):
         return path[:-1], "scalar"
     return path, kind
+
+
+def _target_kind(document: Document) -> str | None:
+    target = document.value(("apply", "target"))
+    return str(target.get("kind", "file")) if isinstance(target, dict) else None
 
 
 def _translate(
@@ -174,6 +194,8 @@ def _unknown_choice(
     field = fields_at(path[:-1], document, schema).get(str(path[-1]), {})
     if path[-1] == "kind" and path[:2] == ("space", "params"):
         allowed: tuple[str, ...] = KINDS
+    elif path == ("apply", "target", "kind"):
+        allowed = TARGETS
     else:
         allowed = tuple(_allowed(field))
     return "is not one of the allowed values", suggestion(str(value), allowed)
@@ -220,10 +242,16 @@ def _resolved(node: Schema, value: object, root: Schema) -> Schema:
             options = cast(list[Schema], node["oneOf"])
             node = next((o for o in options if str(o["$ref"]).endswith(f"/{kind}")), options[0])
         elif "anyOf" in node:
-            options = cast(list[Schema], node["anyOf"])
-            node = next((option for option in options if "$ref" in option), {})
+            options = [o for o in cast(list[Schema], node["anyOf"]) if "$ref" in o]
+            kind = str(value.get("kind", "")).replace("_", "") if isinstance(value, dict) else ""
+            named = [o for o in options if kind and _names(o, f"{kind}target")]
+            node = next(iter([*named, *options]), {})
         else:
             return node
+
+
+def _names(option: Schema, name: str) -> bool:
+    return str(option["$ref"]).rsplit("/", 1)[-1].lower() == name
 
 
 def _pinpoint(message: str, path: Path, document: Document) -> Path:

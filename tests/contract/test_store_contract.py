@@ -12,10 +12,12 @@ from storage.lease import HostClock, Moment
 from storage.memory import MemoryStore
 from storage.sql import SqlStore
 from tests import store_facts as facts
+from tuner import audit
+from tuner.application import ApplicationState, ApplicationWish
 from tuner.errors import NotFound, StaleLease, StoreError
 from tuner.expression import Value
 from tuner.interfaces import Fact, Store
-from tuner.model import ApplicationState, JobState, Wish
+from tuner.model import JobState, Wish
 
 
 class SteppedClock:
@@ -440,3 +442,30 @@ def test_people_write_without_a_lease(store: Store) -> None:
 def test_closing_may_be_repeated(store: Store) -> None:
     store.close()
     store.close()
+
+
+def test_a_wish_of_an_application_survives_what_the_controller_saves(store: Store) -> None:
+    store.save(*facts.everything())
+    (read,) = store.applications()
+    store.ask("application-1", ApplicationWish.ROLL_BACK)
+    store.save(replace(read, message="read before the wish was written"))
+    (kept,) = store.applications()
+    assert (kept.wish, kept.message) == (
+        ApplicationWish.ROLL_BACK,
+        "read before the wish was written",
+    )
+    with pytest.raises(NotFound):
+        store.ask("application-9", ApplicationWish.REJECT)
+
+
+def test_the_audit_is_a_chain(store: Store) -> None:
+    store.save(*facts.everything(), facts.event("plan.rollback"))
+    store.save(facts.event("job.cancel"))
+    trail = store.audit()
+    assert [event.action for event, _ in trail.links] == [
+        "plan.apply",
+        "plan.rollback",
+        "job.cancel",
+    ]
+    assert audit.verify(trail) == ""
+    assert audit.unlinked(trail) == 0

@@ -113,7 +113,7 @@ def test_a_job_is_seen_from_its_start_to_its_roll_back(
 
     target = tmp_path / "plan.json"
     _press(watched, "Apply")
-    expect(plan.locator("[data-application] [data-state='applied']")).to_be_visible()
+    expect(plan.locator("[data-application] [data-state='canary']")).to_be_visible()
     assert json.loads(target.read_text())["params"] == {"rows": 64}
     _press(watched, "Roll back")
     expect(plan.locator("[data-application] [data-state='rolled_back']")).to_be_visible()

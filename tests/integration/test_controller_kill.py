@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from tuner.jobfile import load_job
-from tuner.model import ApplicationState, AttemptState, Job, JobState
+from tuner.application import ApplicationState
+from tuner.model import AttemptState, Job, JobState
 from tuner.service import Service
 from tuner.targets.file import read_plan_file
 
@@ -36,7 +37,7 @@ search: {method: grid}
 budget: {trials: 3}
 measuring: {min_window_s: 0.8, precision_pct: 25, confirm_precision_pct: 25}
 resources: {lease_s: 30}
-apply: {pairs: 3, mode: next_start, target: {path: plan.json}}
+apply: {pairs: 3, report_pairs: 0, mode: next_start, target: {path: plan.json}}
 """
 
 CONTROL = """
@@ -107,5 +108,5 @@ def test_sigkill_at_any_moment_loses_and_doubles_nothing(home: Path) -> None:
         assert plan.params == {"batch": 30}
         assert plan.verdict == "better"
         (application,) = service.applications(job.id)
-        assert application.state is ApplicationState.APPLIED
-        assert read_plan_file(home / "plan.json")[2] == plan.hash
+        assert application.state is ApplicationState.CANARY
+        assert read_plan_file(home / "plan.json").plan_hash == plan.hash

@@ -88,7 +88,8 @@ class World:
         self.host = FakeHost()
         self.store = CrashingStore()
         self.epoch = 0
-        job = Job(id="job_1", spec=spec(**{"apply": {"pairs": 3}, **changes}), created_at=NOON)
+        content = {"apply": {"pairs": 3, "report_pairs": 0}, **changes}
+        job = Job(id="job_1", spec=spec(**content), created_at=NOON)
         self.store.save(job)
         self.controller = self.new_controller()
 

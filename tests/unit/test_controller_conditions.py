@@ -7,7 +7,7 @@ from tests.unit.test_controller import World, batch_of
 from tuner.gang import Gang
 from tuner.model import AttemptState, JobState, TrialState
 
-AUTO = {"pairs": 3, "mode": "auto", "target": {"path": "plan.json"}}
+AUTO = {"pairs": 3, "report_pairs": 0, "mode": "auto", "target": {"path": "plan.json"}}
 WORKERS = {"params": {"loader_workers": {"kind": "int", "low": 0, "high": 1}}}
 
 

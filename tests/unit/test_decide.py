@@ -10,6 +10,7 @@ from tests.unit.builders import attempt, failure, measurement, spec, trial
 from tuner import decide
 from tuner.decide import Ask, Conclude, Launch, Situation, Wait
 from tuner.model import Attempt, AttemptState, FailureKind, Trial, TrialState
+from tuner.pairs import candidate_first
 
 OPEN = Situation(search_over=False, out_of_budget=False)
 OVER = Situation(search_over=True, out_of_budget=False)
@@ -164,16 +165,38 @@ def test_lost_confirming_run_is_repeated_at_most_twice() -> None:
 
 
 def test_disturbed_confirming_run_is_repeated() -> None:
-    trials = trials_with(1000, 1500)
+    trials, deciding = trials_with(1000, 1500), spec(apply={"report_pairs": 0})
     attempts = confirmed(1, 1000, [1200, 1200, 1200, 1200, 1200, 1200])
-    assert decide.next_action(spec(), trials, attempts, OVER) == Conclude(1)
+    assert decide.next_action(deciding, trials, attempts, OVER) == Conclude(1)
     spoilt = measurement(800, is_stable=False, is_disturbed=True)
     attempts[3] = replace(attempts[3], measurement=spoilt)
     again = Launch(attempts[3].trial_number, attempts[3].pair)
-    assert decide.next_action(spec(), trials, attempts, OVER) == again
+    assert decide.next_action(deciding, trials, attempts, OVER) == again
     attempts.append(replace(attempts[3], number=7, measurement=measurement(1200)))
+    assert decide.next_action(deciding, trials, attempts, OVER) == Conclude(1)
+    assert len(decide.judge(deciding, 1, attempts).pairs) == 6
+
+
+def test_a_winner_is_run_again_to_tell_its_gain() -> None:
+    """What decided is flattered by the luck that made it win; the last pairs are not."""
+    trials = trials_with(1000, 1500)
+    attempts = confirmed(1, 1000, [1200, 1190, 1210, 1200, 1190, 1210])
+    first = decide.next_action(spec(), trials, attempts, OVER)
+    assert isinstance(first, Launch)
+    assert first.pair == 6
+    attempts = confirmed(1, 1000, [1200, 1190, 1210, 1200, 1190, 1210, 1100, 1100])
     assert decide.next_action(spec(), trials, attempts, OVER) == Conclude(1)
-    assert len(decide.judge(spec(), 1, attempts).pairs) == 6
+    verdict = decide.judge(spec(), 1, attempts)
+    assert verdict.gain_pct == pytest.approx(10.0)
+    assert verdict.gain_low_pct is not None
+    assert verdict.gain_low_pct > 18, "decided by the first six"
+    assert [pair.decides for pair in verdict.pairs] == [True] * 6 + [False] * 2
+
+
+def test_a_loser_is_not_run_again() -> None:
+    trials = trials_with(1000, 1500)
+    attempts = confirmed(1, 1000, [1001, 999, 1000, 1002, 998, 1000])
+    assert decide.next_action(spec(), trials, attempts, OVER) == Conclude(1)
 
 
 def test_candidate_that_fails_gives_way_to_the_next() -> None:
@@ -188,7 +211,7 @@ def test_candidate_that_fails_gives_way_to_the_next() -> None:
     )
     action = decide.next_action(spec(), trials, [crash], OVER)
     assert isinstance(action, Launch)
-    assert action.pair == 6
+    assert action.pair == 8, "six that decide and two that tell"
     assert action.trial_number in (0, 2)
 
 
@@ -242,7 +265,7 @@ def test_unstable_runs_void_their_pair() -> None:
 
 def test_each_arm_goes_first_in_half_of_the_pairs() -> None:
     for seed in range(20):
-        tosses = [decide.candidate_first(spec(search={"seed": seed}), pair) for pair in range(6)]
+        tosses = [candidate_first(spec(search={"seed": seed}), pair) for pair in range(6)]
         assert sum(tosses) == 3
 
 

@@ -304,7 +304,7 @@ def test_relative_paths_start_from_the_folder_of_the_file(tmp_path: Path) -> Non
     spec = load_job_file(file)
     assert spec.workload.working_dir == str(tmp_path)
     assert spec.apply.target is not None
-    assert spec.apply.target.path == str(tmp_path / "plans" / "p.json")
+    assert spec.apply.target.place == str(tmp_path / "plans" / "p.json")
 
 
 def test_a_working_dir_may_be_relative_or_absolute(tmp_path: Path) -> None:

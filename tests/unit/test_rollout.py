@@ -1,253 +1,280 @@
-"""Applications: every state once, every crash point, and what the policy lets through."""
+"""The state machine: every table entry, and any order of steps, faults and wishes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
-import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storage.memory import MemoryStore
 from tests.fakes import FakeClock
-from tests.unit.builders import NOON, job
+from tests.unit.builders import job
 from tests.unit.plans import a_plan
+from tuner.application import Application, ApplicationState, ApplicationWish, Sighting
+from tuner.applying import Rollout, Surroundings
 from tuner.errors import TargetError
 from tuner.interfaces import Fact
-from tuner.model import Application, ApplicationState, Job, Plan
-from tuner.rollout import Rollout, new_application, request_by_policy
-from tuner.targets.file import PlanFile
+from tuner.model import AuditEvent, Plan
+from tuner.policy import APPROVE, new_application
+from tuner.rollout import ALLOWED, Move, Sight, next_move
 
-AUTO = {"mode": "next_start", "target": {"path": "/tmp/unused.json"}}
+S = ApplicationState
+OLD, NEW = a_plan(batch=256), a_plan()
 
 
 class Killed(Exception):
     """The controller dies here."""
 
 
-class CrashingStore(MemoryStore):
-    """Dies before or after its n-th write from now."""
+class DyingStore(MemoryStore):
+    """Dies before or after its next write, where it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.writes_left: int | None = None
-        self.dies_after = False
+        self.dies: str = ""
 
     def save(self, *facts: Fact, epoch: int | None = None) -> None:
-        self._die(after=False)
+        dies, self.dies = self.dies, ""
+        if dies == "before":
+            raise Killed
         super().save(*facts, epoch=epoch)
-        self._die(after=True)
-        if self.writes_left is not None:
-            self.writes_left -= 1
-
-    def _die(self, *, after: bool) -> None:
-        if self.writes_left == 0 and self.dies_after is after:
-            self.writes_left = None
+        if dies == "after":
             raise Killed
 
 
-def baseline(plan: Plan) -> Plan:
-    return replace(a_plan(batch=256), id=plan.id)
+@dataclass
+class Workload:
+    """A target with a workload behind it: what it shall run, and what it reports."""
+
+    clock: FakeClock
+    wanted: str | None = None
+    before: str | None = None
+    reported: str | None = None
+    steps: int = 0
+    rate: float = 1200.0
+    fails: bool = False
+    unreachable: bool = False
+    slow: bool = False
+    """It takes a turn until what was asked for is there."""
+    asked: str | None = None
+    until_s: float | None = None
+    history: list[str] = field(default_factory=list)
+
+    def current(self) -> str | None:
+        self._check()
+        if self.until_s is not None and self.clock.monotonic_s > self.until_s:
+            self.wanted, self.until_s = self.before, None
+        return self.wanted
+
+    def apply(self, plan: Plan, canary_s: float | None) -> None:
+        self._check()
+        if self.slow and self.wanted != plan.hash and self.asked != plan.hash:
+            self.asked = plan.hash
+            return
+        if self.wanted != plan.hash:
+            self.before, self.wanted, self.steps = self.wanted, plan.hash, 0
+            self.history.append(plan.hash)
+        self.until_s = None if canary_s is None else self.clock.monotonic_s + canary_s
+
+    def observe(self) -> Sighting:
+        self._check()
+        return Sighting(
+            state="failed" if self.fails else "running",
+            plan_hash=self.reported,
+            steps=self.steps,
+            metrics={"samples_per_s": self.rate},
+        )
+
+    def restore(self, plan_hash: str | None) -> None:
+        self._check()
+        self.wanted, self.until_s, self.fails = plan_hash, None, False
+
+    def _check(self) -> None:
+        if self.unreachable:
+            raise TargetError("it cannot be reached")
 
 
-@pytest.fixture
-def store() -> Iterator[CrashingStore]:
-    store = CrashingStore()
-    yield store
-    store.close()
+class Applications(RuleBasedStateMachine):
+    """One application over a workload that may do anything, with a controller that may die."""
+
+    @initialize(approvals=st.integers(0, 1), slow=st.booleans())
+    def begin(self, approvals: int, slow: bool) -> None:
+        self.clock, self.store = FakeClock(), DyingStore()
+        self.work = Workload(self.clock, wanted=OLD.hash, reported=OLD.hash, slow=slow)
+        self.halted, self.changes = False, [""]
+        target = {"kind": "command", "path": "/x", "apply": ["${plan_file}"], "observe": ["x"]}
+        apply = {"mode": "auto", "target": target, "approvals": approvals}
+        owner = replace(job(apply=apply), created_at=self.clock.now())
+        self.plan = replace(NEW, created_at=self.clock.now())
+        asked = new_application(
+            owner, self.plan, actor="policy", now=self.clock.now(), id_suffix="x"
+        )
+        self.store.save(owner, self.plan, asked)
+        self.id = asked.id
+        self.ever_passed = False
+        self.restart()
+
+    @property
+    def application(self) -> Application:
+        return next(a for a in self.store.applications() if a.id == self.id)
+
+    def restart(self) -> None:
+        lease = self.store.acquire_lease("test", 1e9)
+        assert lease is not None
+        around = Surroundings(
+            open_target=lambda application: self.work,
+            baseline_plan=lambda plan: OLD,
+            changes=lambda plan: [change for change in self.changes if change],
+            is_halted=lambda: self.halted,
+        )
+        self.rollout = Rollout(self.store, self.clock, around, epoch=lease.epoch)
+
+    @rule()
+    def step(self) -> None:
+        self.clock.sleep(0.25)
+        before = self.application
+        try:
+            self.rollout.step()
+        except Killed:
+            self.restart()
+        after = self.application
+        if before.state is not after.state:
+            self.moved(before, after)
+
+    def moved(self, before: Application, after: Application) -> None:
+        assert after.state in ALLOWED[before.state], (before.state, after.state)
+        if after.state is S.LIVE:
+            assert self.work.reported == NEW.hash, "seen, not believed"
+            assert self.work.steps >= 200
+            assert not self.work.fails
+        if after.state is S.APPLYING:
+            assert not self.halted
+            assert not any(self.changes)
+
+    @rule(dies=st.sampled_from(["before", "after"]))
+    def crash(self, dies: str) -> None:
+        self.store.dies = dies
+        self.step()
+        self.store.dies = ""
+
+    @rule()
+    def workload_follows(self) -> None:
+        self.work.reported = self.work.wanted
+
+    @rule(steps=st.sampled_from([50, 400]))
+    def workload_steps(self, steps: int) -> None:
+        self.work.steps += steps
+
+    @rule(rate=st.sampled_from([900.0, 1200.0]), fails=st.booleans())
+    def workload_does(self, rate: float, fails: bool) -> None:
+        self.work.rate, self.work.fails = rate, fails
+
+    @rule(unreachable=st.booleans())
+    def network(self, unreachable: bool) -> None:
+        self.work.unreachable = unreachable
+
+    @rule(seconds=st.sampled_from([1.0, 50.0, 700.0, 2000.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+    @rule(halted=st.booleans())
+    def switch(self, halted: bool) -> None:
+        self.halted = halted
+
+    @rule(change=st.sampled_from(["", "another GPU"]))
+    def conditions(self, change: str) -> None:
+        self.changes = [change]
+
+    @rule(wish=st.sampled_from([ApplicationWish.ROLL_BACK, ApplicationWish.REJECT]))
+    @precondition(lambda self: not self.application.state.is_finished)
+    def person_wishes(self, wish: ApplicationWish) -> None:
+        self.store.ask(self.id, wish)
+
+    @rule(actor=st.sampled_from(["policy", "ann"]))
+    def person_approves(self, actor: str) -> None:
+        self.store.save(
+            AuditEvent(
+                at=self.clock.now(),
+                actor=actor,
+                action=APPROVE,
+                job_id="job_1",
+                subject=self.id,
+                after_hash=NEW.hash,
+            )
+        )
+
+    @invariant()
+    def one_plan_or_the_other(self) -> None:
+        assert self.work.wanted in (OLD.hash, NEW.hash)
+
+    @invariant()
+    def what_is_live_went_the_whole_way(self) -> None:
+        if self.application.state is S.LIVE:
+            said = [e.action.removeprefix("application.") for e in self.store.events()]
+            for needed in ("verifying", "verified", "armed", "applying", "canary"):
+                assert needed in said
+
+    def teardown(self) -> None:
+        """Once nothing disturbs any more it comes to rest, and the target shows what it says."""
+        if not hasattr(self, "work"):
+            return
+        self.work.unreachable, self.halted, self.store.dies = False, False, ""
+        for _ in range(60):
+            self.step()
+            self.clock.sleep(120)
+        state = self.application.state
+        waits = state is S.AWAITING_APPROVAL
+        assert waits or state is S.LIVE or state.is_finished, state
+        if state is not S.FROZEN:
+            expected = NEW.hash if state is S.LIVE else OLD.hash
+            assert self.work.wanted == expected, state
 
 
-def rollout(store: CrashingStore) -> Rollout:
-    lease = store.acquire_lease("test", 60)
-    assert lease is not None
-    return Rollout(
-        store,
-        FakeClock(),
-        lambda application: PlanFile(Path(application.target_path)),
-        baseline,
-        epoch=lease.epoch,
-    )
+TestApplications = Applications.TestCase
+TestApplications.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
-def asked(store: CrashingStore, path: Path, plan: Plan) -> Application:
-    owner = job(apply={"target": {"path": str(path)}})
-    application = new_application(owner, plan, actor="ann", now=NOON, id_suffix=plan.id)
-    store.save(owner, plan, application)
-    return application
+def states() -> Iterator[tuple[ApplicationState, Sight]]:
+    """Every state with sights of every kind."""
+    sights = [
+        Sight(),
+        Sight(is_halted=True),
+        Sight(refusal="no", doubt="no", expired="no", error="no"),
+        Sight(found=NEW.hash),
+        Sight(found=OLD.hash, is_late=True),
+        Sight(found="another", is_late=True),
+    ]
+    return ((state, sight) for state in S for sight in sights)
 
 
-def settled(store: CrashingStore, application: Application) -> Application:
-    runner = rollout(store)
-    for _ in range(6):
-        runner.step()
-    return next(a for a in store.applications() if a.id == application.id)
+def an_application(state: ApplicationState) -> Application:
+    owner = job(apply={"target": {"path": "/p"}})
+    made = new_application(owner, NEW, actor="ann", now=owner.created_at, id_suffix="x")
+    return replace(made, state=state, before_hash=OLD.hash)
 
 
-def ask_back(store: CrashingStore, application: Application) -> None:
-    store.save(replace(application, state=ApplicationState.ROLLBACK_REQUESTED))
+def test_only_what_is_allowed_ever_follows() -> None:
+    for state, sight in states():
+        move = next_move(an_application(state), sight)
+        assert move is None or move.state is state or move.state in ALLOWED[state]
 
 
-def test_applies_and_rolls_back_to_the_default(store: CrashingStore, tmp_path: Path) -> None:
-    path = tmp_path / "plan.json"
-    applied = settled(store, asked(store, path, a_plan()))
-    assert applied.state is ApplicationState.APPLIED
-    assert PlanFile(path).current() == a_plan().hash
-    ask_back(store, applied)
-    assert settled(store, applied).state is ApplicationState.ROLLED_BACK
-    assert PlanFile(path).current() == a_plan(batch=256).hash
+def test_live_follows_from_a_canary_that_passed_only() -> None:
+    for state, sight in states():
+        move = next_move(an_application(state), sight)
+        assert move is None or move.state is not S.LIVE
+    before_live = {state for state, following in ALLOWED.items() if S.LIVE in following}
+    assert before_live == {S.CANARY, S.PAUSED, S.SUPERSEDED}
 
 
-def test_second_plan_supersedes_the_first_and_gives_way_again(
-    store: CrashingStore, tmp_path: Path
-) -> None:
-    path = tmp_path / "plan.json"
-    first = settled(store, asked(store, path, a_plan()))
-    second = settled(store, asked(store, path, a_plan(batch=2048)))
-    states = {a.id: a.state for a in store.applications()}
-    assert states[first.id] is ApplicationState.SUPERSEDED
-    ask_back(store, second)
-    settled(store, second)
-    assert PlanFile(path).current() == a_plan().hash
-    again = next(a for a in store.applications() if a.id == first.id)
-    assert again.state is ApplicationState.APPLIED
-    ask_back(store, again)
-    settled(store, again)
-    assert PlanFile(path).current() == a_plan(batch=256).hash
+def test_what_has_ended_stays() -> None:
+    for state, sight in states():
+        if state.is_finished:
+            assert next_move(an_application(state), sight) is None
 
 
-@pytest.mark.parametrize("undo", [True, False])
-def test_a_damaged_plan_file_can_be_rolled_back_and_applied_over(
-    store: CrashingStore, tmp_path: Path, undo: bool
-) -> None:
-    path = tmp_path / "plan.json"
-    applied = settled(store, asked(store, path, a_plan()))
-    path.write_text("half a pl")
-    if undo:
-        ask_back(store, applied)
-        assert settled(store, applied).state is ApplicationState.ROLLED_BACK
-        assert PlanFile(path).current() == a_plan(batch=256).hash
-    else:
-        other = settled(store, asked(store, path, a_plan(batch=2048)))
-        assert other.state is ApplicationState.APPLIED
-        assert PlanFile(path).current() == a_plan(batch=2048).hash
-
-
-def test_a_plan_applied_twice_still_rolls_back_to_what_was_before(
-    store: CrashingStore, tmp_path: Path
-) -> None:
-    path = tmp_path / "plan.json"
-    settled(store, asked(store, path, a_plan()))
-    again = settled(store, asked(store, path, replace(a_plan(), id="plan_again")))
-    assert again.state is ApplicationState.APPLIED
-    ask_back(store, again)
-    assert settled(store, again).state is ApplicationState.ROLLED_BACK
-    assert PlanFile(path).current() == a_plan(batch=256).hash
-
-
-def test_a_target_changed_by_others_is_left_alone(store: CrashingStore, tmp_path: Path) -> None:
-    path = tmp_path / "plan.json"
-    PlanFile(path).apply(a_plan(batch=256))
-    application = asked(store, path, a_plan())
-    runner = rollout(store)
-    runner.step()
-    PlanFile(path).apply(a_plan(batch=512))
-    runner.step()
-    failed = next(a for a in store.applications() if a.id == application.id)
-    assert failed.state is ApplicationState.FAILED
-    assert "changed meanwhile" in failed.message
-    assert PlanFile(path).current() == a_plan(batch=512).hash
-
-
-def test_rollback_of_a_plan_that_is_gone_fails(store: CrashingStore, tmp_path: Path) -> None:
-    path = tmp_path / "plan.json"
-    applied = settled(store, asked(store, path, a_plan()))
-    PlanFile(path).apply(a_plan(batch=512))
-    ask_back(store, applied)
-    assert settled(store, applied).state is ApplicationState.FAILED
-    assert PlanFile(path).current() == a_plan(batch=512).hash
-
-
-@pytest.mark.parametrize("dies_after", [False, True])
-@pytest.mark.parametrize("writes", range(5))
-def test_a_crash_at_any_write_converges(
-    store: CrashingStore, tmp_path: Path, writes: int, dies_after: bool
-) -> None:
-    path = tmp_path / "plan.json"
-    application = asked(store, path, a_plan())
-    store.writes_left, store.dies_after = writes, dies_after
-    died = False
-    for undo in (False, True):
-        for _ in range(2):
-            try:
-                application = settled(store, application)
-            except Killed:
-                died = True
-        expected = a_plan(batch=256) if undo else a_plan()
-        assert PlanFile(path).current() == expected.hash
-        if not undo:
-            assert application.state is ApplicationState.APPLIED
-            budget, store.writes_left = store.writes_left, None
-            ask_back(store, application)
-            store.writes_left = budget
-    assert application.state is ApplicationState.ROLLED_BACK
-    assert died == (writes < 4), "the crash was really met (there are four writes)"
-
-
-@pytest.mark.parametrize("when", ["history", "file"])
-def test_a_crash_inside_the_target_converges(
-    store: CrashingStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
-    from tuner.targets import file
-
-    path = tmp_path / "plan.json"
-    PlanFile(path).apply(a_plan(batch=256))
-    application = asked(store, path, a_plan())
-    real, calls = file._publish, []
-
-    def dying(place: Path, text: str) -> None:
-        calls.append(place)
-        if len(calls) == (1 if when == "history" else 2):
-            raise Killed
-        real(place, text)
-
-    monkeypatch.setattr(file, "_publish", dying)
-    with pytest.raises(Killed):
-        settled(store, application)
-    monkeypatch.undo()
-    assert PlanFile(path).current() == a_plan(batch=256).hash
-    assert settled(store, application).state is ApplicationState.APPLIED
-    assert PlanFile(path).current() == a_plan().hash
-
-
-def by_policy(plan: Plan, **apply: object) -> tuple[Application | None, str | None]:
-    owner: Job = job(apply={**AUTO, **apply})
-    return request_by_policy(owner, plan, NOON)
-
-
-def test_policy_applies_a_better_plan_only() -> None:
-    application, why = by_policy(a_plan())
-    assert application is not None
-    assert (application.actor, why) == ("policy", None)
-    assert by_policy(replace(a_plan(), verdict="within_noise")) == (None, None)
-    assert by_policy(a_plan(), mode="recommend") == (None, None)
-
-
-def test_policy_guards_the_learning() -> None:
-    changed = replace(a_plan(), learning_changes=("global_batch_size",), quality_ok=True)
-    application, why = by_policy(changed)
-    assert application is None
-    assert why is not None
-    assert "global_batch_size" in why
-    assert by_policy(changed, learning_changes="allow")[0] is not None
-    unknown = replace(changed, quality_ok=None)
-    assert by_policy(unknown, learning_changes="allow")[0] is None
-    worse = replace(a_plan(), quality_ok=False)
-    assert by_policy(worse, learning_changes="allow")[0] is None
-
-
-def test_target_error_is_told_in_the_application(store: CrashingStore, tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    application = settled(store, asked(store, blocked / "plan.json", a_plan()))
-    assert application.state is ApplicationState.FAILED
-    assert "could not be written" in application.message
-    with pytest.raises(TargetError):
-        PlanFile(blocked / "plan.json").apply(a_plan())
+def test_the_third_failure_of_a_rollback_freezes_it() -> None:
+    back = replace(an_application(S.ROLLING_BACK), tries=2)
+    move = next_move(back, Sight(error="disk full"))
+    assert move == Move(state=S.FROZEN, message="the way back failed too: disk full")

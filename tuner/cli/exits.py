@@ -13,6 +13,7 @@ JOB_FAILED = 10
 JOB_CANCELLED = 11
 NO_PLAN = 12
 NOT_APPLIED = 14
+AUDIT_BROKEN = 15
 INTERRUPTED = 130
 
 MEANINGS: dict[int, str] = {
@@ -27,6 +28,7 @@ MEANINGS: dict[int, str] = {
     JOB_CANCELLED: "the job was cancelled",
     NO_PLAN: "the job finished without any feasible plan",
     NOT_APPLIED: "a plan could not be applied, rolled back or started",
+    AUDIT_BROKEN: "the audit was changed by something other than Trimtab",
     INTERRUPTED: "interrupted by Ctrl-C",
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuner.application import Application
 from tuner.cli import output, progress, report, session, text, watch
 from tuner.cli.output import Format, FormatOption
 from tuner.errors import UserError

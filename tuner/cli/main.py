@@ -6,14 +6,14 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from tuner.cli import estimate, exits, jobs, plans, prices, session, system, trials
+from tuner.cli import audit, estimate, exits, jobs, plans, prices, session, system, trials
 from tuner.errors import TrimtabError
 
 _COMMANDS = (
     *("demo", "init", "estimate", "run"),
     *("job", "trial", "plan"),
-    *("apply", "rollback", "start"),
-    *("serve", "prices", "doctor", "version", "help"),
+    *("apply", "rollback", "approve", "reject", "halt", "start"),
+    *("serve", "audit", "prices", "doctor", "version", "help"),
 )
 
 
@@ -51,8 +51,12 @@ app.add_typer(trials.app, name="trial", rich_help_panel=_LOOK)
 app.add_typer(plans.app, name="plan", rich_help_panel=_LOOK)
 app.command(rich_help_panel=_APPLY)(plans.apply)
 app.command(rich_help_panel=_APPLY)(plans.rollback)
+app.command(rich_help_panel=_APPLY)(plans.approve)
+app.command(rich_help_panel=_APPLY)(plans.reject)
+app.command(rich_help_panel=_APPLY)(plans.halt)
 app.command(rich_help_panel=_APPLY)(plans.start)
 app.command(rich_help_panel=_SYSTEM)(system.serve)
+app.add_typer(audit.app, name="audit", rich_help_panel=_SYSTEM)
 app.add_typer(prices.app, name="prices", rich_help_panel=_SYSTEM)
 app.command(rich_help_panel=_SYSTEM)(system.doctor)
 app.command(rich_help_panel=_SYSTEM)(system.version)

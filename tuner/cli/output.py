@@ -32,7 +32,8 @@ FormatOption = Annotated[
 _STYLES = {
     "complete": "green",
     "succeeded": "green",
-    "applied": "green",
+    "live": "green",
+    "canary": "green",
     "better": "green",
     "ok": "green",
     "running": "cyan",

@@ -1,18 +1,17 @@
 """`trimtab plan ...`, `apply`, `rollback` and `start`."""
 
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuner.application import Application, ApplicationState
 from tuner.cli import exits, output, report, session, text, watch
 from tuner.cli.jobs import latest_application
 from tuner.cli.output import Format, FormatOption
 from tuner.expression import Value
-from tuner.gang import Gang
-from tuner.model import Application, ApplicationState, Plan
+from tuner.model import Plan
 
 if TYPE_CHECKING:
     from tuner.service import Service
@@ -94,14 +93,14 @@ def params_on_target(service: "Service", plan: Plan) -> dict[str, Value] | None:
         application
         for application in service.applications()
         if target is not None
-        and application.target_path == target.path
-        and application.state in (ApplicationState.APPLIED, ApplicationState.ROLLED_BACK)
+        and application.target_path == target.place
+        and (application.state.is_on_target or application.state is ApplicationState.ROLLED_BACK)
     ]
     if not tries:
         return None
     latest = max(tries, key=lambda application: application.updated_at)
     applied = service.plan(latest.plan_id)
-    if latest.state is ApplicationState.APPLIED:
+    if latest.state.is_on_target:
         return applied.params
     back = [p.params for p in service.plans() if p.hash == latest.before_hash]
     # The first application of all writes the baseline first, for a rollback to go back to.
@@ -140,7 +139,7 @@ def apply(
     with session.open_service() as service:
         plan = service.plan(ref)
         target = service.job(plan.job_id).spec.apply.target
-        where = target.path if target is not None else "its target"
+        where = target.place if target is not None else "its target"
         session.confirm(f"Apply {plan.id} ({plan.verdict}, {_gain(plan)}) to {where}?", yes=yes)
         application = service.apply(plan.id, actor=session.actor(), stale=stale)
         _finish(watch.settle(service, application, timeout))
@@ -166,11 +165,19 @@ def rollback(
         _finish(watch.settle(service, application, timeout))
 
 
+_NOT_APPLIED = (
+    ApplicationState.REJECTED,
+    ApplicationState.FAILED,
+    ApplicationState.EXPIRED,
+    ApplicationState.FROZEN,
+)
+
+
 def _finish(application: Application) -> None:
     message = f": {application.message}" if application.message else ""
     state = f"{application.id} {application.state}{message}"
     typer.echo(f"{state} ({application.target_kind} {application.target_path})")
-    if application.state is ApplicationState.FAILED:
+    if application.state in _NOT_APPLIED:
         raise typer.Exit(exits.NOT_APPLIED)
 
 
@@ -178,12 +185,37 @@ def start(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN_FILE", help="As `apply` wrote it.")],
 ) -> None:
     """Run a job in the foreground exactly as a plan file says; ends with the job's exit code."""
-    from tuner.executors.foreground import run_in_foreground
-    from tuner.targets.file import read_plan_file
+    from tuner.targets.starting import start_from
 
-    command, placement, plan_hash = read_plan_file(plan_file)
-    key = f"start-{plan_hash[:12]}-{uuid.uuid4().hex[:8]}"
-    session.narrate(f"plan {plan_hash[:12]}: {report.shell_words(command)}")
-    # Should this process be killed, the job follows it soon.
-    gang = Gang(launch_key=key, command=command, placement=placement, lease_s=10.0)
-    raise typer.Exit(run_in_foreground(gang, session.home() / "starts" / key))
+    raise typer.Exit(start_from(plan_file, session.home() / "starts", session.narrate))
+
+
+def approve(
+    ref: Annotated[str, typer.Argument(metavar="APPLICATION", help="Id, or @last.")] = "@last",
+    yes: YesOption = False,
+) -> None:
+    """Approve an application that waits for people; not one that you asked for yourself."""
+    with session.open_service() as service:
+        application = service.application(ref)
+        what = f"{application.plan_id} ({application.plan_hash[:12]}) on {application.target_path}"
+        session.confirm(f"Approve {what}?", yes=yes)
+        service.approve(application.id, actor=session.actor())
+        session.narrate(f"Approved: {application.id}.")
+
+
+def reject(
+    ref: Annotated[str, typer.Argument(metavar="APPLICATION", help="Id, or @last.")] = "@last",
+) -> None:
+    """Reject an application before it changes anything."""
+    with session.open_service() as service:
+        application = service.reject(ref, actor=session.actor())
+        session.narrate(f"Rejected: {application.id}.")
+
+
+def halt(
+    lift: Annotated[bool, typer.Option("--lift", help="Let applications go on again.")] = False,
+) -> None:
+    """Stop every application at once: nothing goes forward any more, only back."""
+    with session.open_service() as service:
+        service.halt(lift=lift, actor=session.actor())
+        session.narrate("Applications go on." if lift else "Halted: nothing is applied any more.")

@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Sequence
 
+from tuner.application import Application
 from tuner.cli import text
 from tuner.cli.output import Table, aligned
-from tuner.model import Application, ApplicationState, Job, LaunchCommand, Plan
+from tuner.model import Job, LaunchCommand, Plan
 from tuner.spec import JobSpec
 
 _ALWAYS_SHOWN = (
@@ -115,7 +116,7 @@ def _payback(plan: Plan) -> str:
 def applied(job: Job, plan: Plan, application: Application | None) -> str:
     """Where the plan was put, or why it was not and what to do."""
     if application is not None:
-        is_there = application.state is ApplicationState.APPLIED
+        is_there = application.state.is_on_target
         words = "yes, written to" if is_there else f"{application.state},"
         message = f"; {application.message}" if application.message else ""
         return f"{words} {application.target_path}{message}"
@@ -124,7 +125,7 @@ def applied(job: Job, plan: Plan, application: Application | None) -> str:
     target = job.spec.apply.target
     if target is None:
         return "no, the job file names no target (apply.target)"
-    return f"no (mode {job.spec.apply.mode}); `trimtab apply {plan.id}` writes it to {target.path}"
+    return f"no (mode {job.spec.apply.mode}); `trimtab apply {plan.id}` puts it on {target.place}"
 
 
 def next_steps(job: Job, plan: Plan, application: Application | None) -> list[str]:
@@ -136,7 +137,7 @@ def next_steps(job: Job, plan: Plan, application: Application | None) -> list[st
     ]
     if application is None and job.spec.apply.target is not None and plan.verdict == "better":
         steps.append((f"trimtab apply {plan.id}", "put it on its target"))
-    if application is not None and application.state is ApplicationState.APPLIED:
+    if application is not None and application.state.is_on_target:
         path = application.target_path
         steps.append((f"trimtab start {path}", "run the job as the plan file says"))
         steps.append((f"trimtab rollback {application.id}", "put back what was there before"))

@@ -11,8 +11,9 @@ import typer
 import tuner
 from tuner.cli import exits, jobs, output, session, watch
 from tuner.cli.output import Format, FormatOption
-from tuner.errors import Conflict, NotFound
-from tuner.spec import FileTarget, JobSpec
+from tuner.errors import Conflict, NotFound, UserError
+from tuner.spec import JobSpec
+from tuner.spec_apply import FileTarget
 
 if TYPE_CHECKING:
     from tuner.doctor import Check

@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tuner.application import Application
 from tuner.cli import exits, progress, session
-from tuner.model import Application, ApplicationState, Job, JobState
+from tuner.model import Job, JobState
 
 if TYPE_CHECKING:
     from tuner.service import Service
 
 POLL_S = 0.5
-
-_ON_THE_WAY = (
-    ApplicationState.REQUESTED,
-    ApplicationState.APPLYING,
-    ApplicationState.ROLLBACK_REQUESTED,
-    ApplicationState.ROLLING_BACK,
-)
 
 
 class ControllerThread:
@@ -96,7 +90,7 @@ def follow(service: "Service", job: Job, timeout_s: float | None) -> Job:
 
 
 def _is_settling(service: "Service", job_id: str) -> bool:
-    return any(application.state in _ON_THE_WAY for application in service.applications(job_id))
+    return any(not application.is_settled for application in service.applications(job_id))
 
 
 def _until(is_over: Callable[[], bool], control: ControllerThread, timeout_s: float | None) -> None:
@@ -138,11 +132,11 @@ def outcome(service: "Service", job: Job) -> int:
 
 
 def settle(service: "Service", application: Application, timeout_s: float) -> Application:
-    """Waits until an application is applied, rolled back, superseded or failed."""
+    """Waits until an application is on its target, has ended, or waits for people."""
     with ControllerThread(service, [application.job_id]) as control:
         try:
             _until(
-                lambda: service.application(application.id).state not in _ON_THE_WAY,
+                lambda: service.application(application.id).is_settled,
                 control,
                 timeout_s,
             )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from tuner.model import Application
+from tuner.application import Application
 from web.api.paging import Page, PageSize, PageToken, cut
 from web.api.problems import documented
 from web.api.views import ACTOR, Opened, PlanView, plan_view

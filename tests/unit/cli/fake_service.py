@@ -6,14 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from tuner.application import Application, ApplicationState
 from tuner.errors import NotFound
 from tuner.explain.explanation import explain
 from tuner.explain.nouns import Explanation
 from tuner.expression import Value
 from tuner.ledger import Ledger, ledger_of
 from tuner.model import (
-    Application,
-    ApplicationState,
     Attempt,
     AttemptState,
     Failure,
@@ -35,7 +34,8 @@ from tuner.prices import PriceBook, Rate
 from tuner.progress import Progress
 from tuner.service import Service
 from tuner.space import Choice, Int, Space
-from tuner.spec import Apply, Budget, FileTarget, JobSpec, Limit, Quality, Workload
+from tuner.spec import Budget, JobSpec, Limit, Quality, Workload
+from tuner.spec_apply import Apply, FileTarget
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 BASELINE: dict[str, Value] = {
@@ -159,7 +159,7 @@ def make_plan(job_id: str = "job_aa11") -> Plan:
 
 
 def make_application(
-    state: ApplicationState = ApplicationState.APPLIED, job_id: str = "job_aa11"
+    state: ApplicationState = ApplicationState.LIVE, job_id: str = "job_aa11"
 ) -> Application:
     plan = make_plan(job_id)
     return Application(
@@ -311,13 +311,13 @@ class FakeService(Service):
         return found[-1]
 
     def apply(self, plan_ref: str, *, actor: str, stale: bool = False) -> Application:
-        self.all_applications.append(make_application(ApplicationState.REQUESTED))
+        self.all_applications.append(make_application(ApplicationState.PROPOSED))
         self.wishes.append(("apply", plan_ref, actor))
         self.stale = stale
         return self.all_applications[-1]
 
     def rollback(self, application_ref: str | None, *, actor: str) -> Application:
-        self.set_application(ApplicationState.ROLLBACK_REQUESTED)
+        self.set_application(ApplicationState.ROLLING_BACK)
         self.wishes.append(("rollback", str(application_ref), actor))
         return self.all_applications[-1]
 

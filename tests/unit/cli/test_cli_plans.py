@@ -8,9 +8,10 @@ import pytest
 
 from tests.unit.cli.conftest import Invoke
 from tests.unit.cli.fake_service import LEASE, FakeService, make_application, make_job, make_plan
+from tuner.application import ApplicationState
 from tuner.cli import exits
 from tuner.gang import Gang
-from tuner.model import ApplicationState, LaunchCommand, Placement
+from tuner.targets.file import PlanFile
 
 
 @pytest.fixture(autouse=True)
@@ -77,25 +78,25 @@ def test_diff_of_the_plan_on_the_target_says_so(invoke: Invoke, service: FakeSer
 
 
 def test_apply_controls_here_until_it_is_settled(invoke: Invoke, service: FakeService) -> None:
-    service.on_run = lambda fake, stop: fake.set_application(ApplicationState.APPLIED)
+    service.on_run = lambda fake, stop: fake.set_application(ApplicationState.LIVE)
     result = invoke("apply", "plan_aa11", "--yes")
     assert result.exit_code == exits.OK
     assert service.wishes == [("apply", "plan_aa11", "ann")]
     assert service.runs == [("job_aa11",)]
-    assert result.stdout == "app_cc33 applied (file /jobs/plan.json)\n"
+    assert result.stdout == "app_cc33 live (file /jobs/plan.json)\n"
 
 
 def test_apply_leaves_it_to_a_controller_that_is_alive(
     invoke: Invoke, service: FakeService
 ) -> None:
     service.lease = LEASE
-    service.on_look = lambda fake: fake.set_application(ApplicationState.APPLIED)
+    service.on_look = lambda fake: fake.set_application(ApplicationState.LIVE)
     assert invoke("apply", "plan_aa11", "--yes").exit_code == exits.OK
     assert service.runs == []
 
 
 def test_apply_says_whether_a_stale_plan_will_do(invoke: Invoke, service: FakeService) -> None:
-    service.on_run = lambda fake, stop: fake.set_application(ApplicationState.APPLIED)
+    service.on_run = lambda fake, stop: fake.set_application(ApplicationState.LIVE)
     assert invoke("apply", "plan_aa11", "--yes").exit_code == exits.OK
     assert service.stale is False
     assert invoke("apply", "plan_aa11", "--yes", "--stale").exit_code == exits.OK
@@ -137,18 +138,17 @@ def test_start_runs_the_command_of_the_file_and_ends_as_it_did(
     plan = make_plan()
     started: list[tuple[Gang, Path]] = []
 
-    def read(path: Path) -> tuple[LaunchCommand, Placement, str]:
-        return plan.command, plan.placement, plan.hash
-
     def run(gang: Gang, folder: Path) -> int:
         started.append((gang, folder))
         return 3
 
-    monkeypatch.setattr("tuner.targets.file.read_plan_file", read)
-    monkeypatch.setattr("tuner.executors.foreground.run_in_foreground", run)
-    assert invoke("start", "plan.json").exit_code == 3
+    path = tmp_path / "plan.json"
+    PlanFile(path).apply(plan, None)
+    monkeypatch.setattr("tuner.targets.starting.run_in_foreground", run)
+    assert invoke("start", str(path)).exit_code == 3
     ((gang, folder),) = started
-    assert (gang.command, gang.placement) == (plan.command, plan.placement)
+    assert (gang.command.argv, gang.placement) == (plan.command.argv, plan.placement)
+    assert gang.command.env["TRIMTAB_PLAN_HASH"] == plan.hash
     assert folder.parent == tmp_path / "home" / "starts"
 
 

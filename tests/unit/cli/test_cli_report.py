@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from tests.unit.cli.fake_service import make_application, make_job, make_plan
+from tuner.application import ApplicationState
 from tuner.cli import report
-from tuner.model import ApplicationState
 
 JOB = make_job()
 PLAN = make_plan()
@@ -71,7 +71,7 @@ def test_payback_may_be_unknown() -> None:
 
 def test_not_applied_says_how_to() -> None:
     assert report.applied(JOB, PLAN, None) == (
-        "no (mode recommend); `trimtab apply plan_aa11` writes it to /jobs/plan.json"
+        "no (mode recommend); `trimtab apply plan_aa11` puts it on /jobs/plan.json"
     )
 
 

@@ -114,7 +114,7 @@ def test_load_reads_files_and_standard_input(
 def test_demo_puts_its_plan_file_into_the_home() -> None:
     spec = system.demo_spec(make_spec(), Path("/home/x"), 3)
     assert spec.apply.target is not None
-    assert spec.apply.target.path == "/home/x/demo/plan.json"
+    assert spec.apply.target.place == "/home/x/demo/plan.json"
     assert spec.budget.trials == 3
 
 

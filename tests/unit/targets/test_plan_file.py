@@ -7,18 +7,21 @@ import pytest
 
 from tests.unit.plans import a_plan
 from tuner.errors import TargetError
-from tuner.targets.file import PlanFile, read_plan_file
+from tuner.interfaces import DAMAGED
+from tuner.targets.file import PlanFile, Start, read_plan_file, to_start, write_start
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    PlanFile(tmp_path / "plan.json").apply(a_plan())
+    PlanFile(tmp_path / "plan.json").apply(a_plan(), None)
     return tmp_path / "plan.json"
 
 
 def test_start_reads_the_exact_command(path: Path) -> None:
     plan = a_plan()
-    assert read_plan_file(path) == (plan.command, plan.placement, plan.hash)
+    found = read_plan_file(path)
+    read = (found.command, found.placement, found.plan_hash, found.params)
+    assert read == (plan.command, plan.placement, plan.hash, plan.params)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,61 @@ def test_failed_write_leaves_the_old_plan_and_no_litter(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(TargetError, match="No space left"):
-        PlanFile(path).apply(a_plan(batch=2048))
+        PlanFile(path).apply(a_plan(batch=2048), None)
     monkeypatch.undo()
     assert PlanFile(path).current() == a_plan().hash
     assert [p.name for p in path.parent.iterdir() if p.name.startswith(".")] == []
+
+
+def started(path: Path, state: str, token: str | None = None) -> None:
+    there = read_plan_file(path)
+    start = Start(
+        token=there.token if token is None else token,
+        plan_hash=there.plan_hash,
+        folder="/nowhere",
+        launch_key="start-1",
+        state="failed" if state == "failed" else "ended",
+    )
+    write_start(path, start)
+
+
+def test_a_canary_whose_first_start_failed_goes_back_by_itself(path: Path) -> None:
+    """No controller is there: whoever starts the job next is what puts the old plan back."""
+    PlanFile(path).apply(a_plan(batch=2048), 60.0)
+    assert to_start(path).plan_hash == a_plan(batch=2048).hash
+    started(path, "failed")
+    assert to_start(path).plan_hash == a_plan().hash
+    assert PlanFile(path).current() == a_plan().hash
+
+
+def test_a_plan_that_is_there_for_good_is_not_taken_back_for_a_failure(path: Path) -> None:
+    PlanFile(path).apply(a_plan(batch=2048), 60.0)
+    PlanFile(path).apply(a_plan(batch=2048), None)
+    started(path, "failed")
+    assert to_start(path).plan_hash == a_plan(batch=2048).hash
+
+
+def test_a_failure_from_before_is_not_held_against_a_plan(path: Path) -> None:
+    PlanFile(path).apply(a_plan(batch=2048), 60.0)
+    started(path, "failed", token="of an earlier placing")
+    assert to_start(path).plan_hash == a_plan(batch=2048).hash
+
+
+def test_what_a_start_showed_is_seen(path: Path) -> None:
+    PlanFile(path).apply(a_plan(batch=2048), 60.0)
+    assert PlanFile(path).observe().state == "waiting"
+    started(path, "failed")
+    seen = PlanFile(path).observe()
+    assert (seen.state, seen.plan_hash) == ("failed", a_plan(batch=2048).hash)
+
+
+def test_a_canary_that_is_renewed_is_not_written_anew(path: Path) -> None:
+    PlanFile(path).apply(a_plan(batch=2048), 60.0)
+    before = path.read_text()
+    PlanFile(path).apply(a_plan(batch=2048), 60.0)
+    assert path.read_text() == before
+
+
+def test_what_is_no_plan_is_damaged(path: Path) -> None:
+    path.write_text("half a pl")
+    assert PlanFile(path).current() == DAMAGED

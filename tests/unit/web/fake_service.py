@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from tuner import decide
+from tuner.application import Application, ApplicationState
 from tuner.errors import Conflict, NotFound
 from tuner.explain.explanation import explain
 from tuner.explain.nouns import Explanation
 from tuner.expression import Value
 from tuner.ledger import Ledger, ledger_of
 from tuner.model import (
-    Application,
-    ApplicationState,
     Attempt,
     AttemptState,
     AuditEvent,
@@ -40,16 +39,8 @@ from tuner.prices import PriceBook, Rate
 from tuner.progress import Progress
 from tuner.service import Service
 from tuner.space import Choice, Int, Space
-from tuner.spec import (
-    Apply,
-    Budget,
-    FileTarget,
-    JobSpec,
-    Limit,
-    Objective,
-    Quality,
-    Workload,
-)
+from tuner.spec import Budget, JobSpec, Limit, Objective, Quality, Workload
+from tuner.spec_apply import Apply, FileTarget
 
 HOST = "127.0.0.1:8321"
 """Where the tests find the API."""
@@ -420,7 +411,7 @@ class FakeService(Service):
             job_id=plan.job_id,
             target_kind="file",
             target_path="plans/dlrm.json",
-            state=ApplicationState.APPLIED,
+            state=ApplicationState.LIVE,
             actor=actor,
             plan_hash=plan.hash,
             created_at=NOW,

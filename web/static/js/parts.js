@@ -5,12 +5,13 @@ import * as format from "./format.js";
 
 // Each state has a shape of its own, so that no colour is needed to tell them apart.
 const LOOKS = {
-  pending: ["◌", ""], waiting: ["◌", ""], intent: ["◌", ""], requested: ["◌", ""],
+  pending: ["◌", ""], waiting: ["◌", ""], intent: ["◌", ""], proposed: ["◌", ""], verified: ["◌", ""],
+  awaiting_approval: ["◌", "warn"], armed: ["◌", ""],
   searching: ["●", "live"], confirming: ["◆", "live"], running: ["●", "live"],
-  applying: ["●", "live"], rollback_requested: ["◌", ""], rolling_back: ["●", "live"],
+  verifying: ["●", "live"], applying: ["●", "live"], rolling_back: ["●", "live"],
   paused: ["❚❚", "warn"],
-  succeeded: ["✔", "good"], complete: ["✔", "good"], applied: ["✔", "good"], better: ["✔", "good"],
-  failed: ["✖", "bad"], not_better: ["▼", "warn"], limit_broken: ["✖", "bad"],
+  succeeded: ["✔", "good"], complete: ["✔", "good"], live: ["✔", "good"], canary: ["◆", "good"], better: ["✔", "good"],
+  failed: ["✖", "bad"], frozen: ["✖", "bad"], rejected: ["⊘", "warn"], expired: ["⊘", "warn"], not_better: ["▼", "warn"], limit_broken: ["✖", "bad"],
   cancelled: ["⊘", ""], superseded: ["⊘", ""], rolled_back: ["↩", "warn"],
   within_noise: ["≈", "warn"], unproven: ["?", "warn"],
 };

@@ -16,6 +16,9 @@ const VERDICTS = {
   unproven: "Nothing to compare with: the baseline gave no measurement",
 };
 
+const OVER = ["rolled_back", "superseded", "failed", "rejected", "expired", "frozen"];
+const ON_TARGET = ["canary", "live", "paused"];
+
 export function planCard(view, context) {
   const [plan] = view.plans;
   if (!plan) return view.job.state === "confirming" ? confirming(view.job) : null;
@@ -43,11 +46,12 @@ function confirming({ progress }) {
 function applyButton(plan, { job, applications }, refresh) {
   const path = `${at("plans", plan.id)}:apply`;
   const { target } = job.spec.apply;
-  const isInForce = applications.some((one) => one.plan_id === plan.id && !["rolled_back", "superseded", "failed"].includes(one.state));
+  const isInForce = applications.some((one) => one.plan_id === plan.id && !OVER.includes(one.state));
   const question = {
     title: "Apply this plan?",
     lines: [
-      target ? `The plan is written to ${target.path}; the next start of the job takes it from there.` : null,
+      target?.kind === "file" ? `The plan is written to ${target.path}; the next start of the job takes it from there.` : null,
+      target && target.kind !== "file" ? `The plan is put on the target (${target.kind}), watched there, and taken back should it do worse.` : null,
       plan.verdict === "better" ? `Gain ${format.percent(plan.gain_pct)}, at least ${format.percent(plan.gain_low_pct)}.` : `Mind: ${VERDICTS[plan.verdict] ?? plan.verdict}.`,
       plan.learning_changes.length ? `It changes what the model learns: ${plan.learning_changes.join(", ")}.` : null,
       "You can roll it back.",
@@ -62,7 +66,7 @@ function applyButton(plan, { job, applications }, refresh) {
 }
 
 function rollbackButton({ applications }, refresh) {
-  const inForce = applications.find((one) => one.state === "applied");
+  const inForce = applications.find((one) => ON_TARGET.includes(one.state));
   if (!inForce) return null;
   const path = `${at("applications", inForce.id)}:rollback`;
   const question = {
@@ -90,7 +94,7 @@ function gainPart(plan, spec, context) {
   const width = context.width < 760 ? context.width - 32 : Math.min(520, context.width / 2 - 50);
   return [
     h("h3", { key: "t" }, "Gain over the baseline"),
-    h("p", { key: "g", class: "strong" }, parts.gain(plan.gain_pct), h("span", { class: "soft" }, ` (${format.percent(plan.gain_low_pct)} to ${format.percent(plan.gain_high_pct)}), ${plan.pairs.length} pairs`)),
+    h("p", { key: "g", class: "strong" }, parts.gain(plan.gain_pct), h("span", { class: "soft" }, ` (${format.percent(plan.gain_low_pct)} to ${format.percent(plan.gain_high_pct)}), ${plan.pairs.filter((pair) => pair.decides !== false).length} pairs`)),
     h("div", { key: "c" }, intervalChart({ plan, leastPct: spec.apply.min_gain_pct, width })),
     h("details", { key: "pairs" }, h("summary", null, "Every pair"), pairs(plan, spec.objectives[0].metric)),
   ];
