@@ -22,9 +22,9 @@ from tuner.collect.telemetry import USAGE_FORMATS
 from tuner.errors import InvalidJob, Problem
 from tuner.space import Choice, Float, Int
 from tuner.spec import JobSpec, Workload
+from tuner.spec_apply import placed
 from tuner.yaml_lines import Document
 
-from tuner.spec_apply import placed
 Fault = tuple[yaml_lines.Path, str, str]
 """Where, what, remedy."""
 

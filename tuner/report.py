@@ -148,6 +148,11 @@ class Reporter:
         self._steps, self._samples, self._pause_s, self._values = 0, 0.0, 0.0, {}
 
 
+def plan_number(plan_hash: str) -> float:
+    """What a process tells of the plan that it runs; exact as a float."""
+    return float(int(plan_hash[:12], 16))
+
+
 def parse(text: str) -> Line | None:
     """A line of the wire format; None where `text` is anything else. Never raises."""
     text = text.strip().removeprefix(PREFIX.strip()).strip()
@@ -182,14 +187,14 @@ def _current() -> Reporter:
         # Open for as long as the process lives: there is no place to close it.
         stream = Path(path).open("a", encoding="utf-8") if path else sys.stdout  # noqa: SIM115
         _reporter = Reporter(stream, "" if path else PREFIX, rank)
+        plan = os.environ.get(PLAN_VARIABLE)
+        if plan and path:
+            _reporter.value(**{PLAN_VALUE: plan_number(plan)})
         atexit.register(_reporter.flush)
     return _reporter
 
 
 def step(samples: float, **values: float) -> None:
-        plan = os.environ.get(PLAN_VARIABLE)
-        if plan and path:
-            _reporter.value(**{PLAN_VALUE: plan_number(plan)})
     """A step of this rank has ended; `samples` is this rank's share of the batch."""
     _current().step(samples, **values)
 
