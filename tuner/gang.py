@@ -8,6 +8,10 @@ from tuner.model import LaunchCommand, Placement
 FILES = "files/"
 """What the names of streams begin with that are files of the gang's own."""
 
+RANK_NAMES = ("rank", "local_rank", "world_size", "workers")
+"""What an environment variable of a job that is launched per rank may name, `${rank}`: it is filled
+in where each rank is started. `workers` is a JSON list of an address for every rank."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gang:

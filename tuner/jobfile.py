@@ -20,6 +20,8 @@ from tuner import expression, nodes, pricefile, spec_faults, yaml_lines
 from tuner.collect.formats import FORMATS
 from tuner.collect.telemetry import USAGE_FORMATS
 from tuner.errors import InvalidJob, Problem
+from tuner.gang import RANK_NAMES
+from tuner.launch import names_of_ranks
 from tuner.space import Choice, Float, Int
 from tuner.spec import JobSpec, Workload
 from tuner.spec_apply import placed
@@ -167,8 +169,9 @@ def _workload_faults(spec: JobSpec) -> Iterator[Fault]:
 
 
 def _template_faults(spec: JobSpec) -> Iterator[Fault]:
-    names = [*spec.space.params, *LAUNCH_NAMES]
     for place, text in _templates(spec.workload):
+        own = names_of_ranks(spec) if place[1] == "env" else ()
+        names = [*spec.space.params, *LAUNCH_NAMES, *own]
         template = Template(text)
         if not template.is_valid():
             remedy = "write `$$` for a dollar sign, `${name}` for a parameter"
@@ -176,11 +179,17 @@ def _template_faults(spec: JobSpec) -> Iterator[Fault]:
             continue
         for name in template.get_identifiers():
             if name not in names:
-                remedy = spec_faults.suggestion(name, names)
-                yield place, f"`${{{name}}}` names no parameter of the space", remedy
+                yield place, *_unknown_name(name, names)
             elif place[1] == "command" and text == f"${{{name}}}" and _is_conditional(spec, name):
                 remedy = f"write option and value as one word: `--{name}=${{{name}}}`"
                 yield place, f"`{name}` has a `when`: its word is left out at times", remedy
+
+
+def _unknown_name(name: str, known: list[str]) -> tuple[str, str]:
+    if name in RANK_NAMES:
+        remedy = "use it in `workload.env` of a job with `launch: per_rank`"
+        return f"`${{{name}}}` is known only where a rank is started", remedy
+    return f"`${{{name}}}` names no parameter of the space", spec_faults.suggestion(name, known)
 
 
 def _templates(workload: Workload) -> Iterator[tuple[yaml_lines.Path, str]]:

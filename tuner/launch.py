@@ -8,6 +8,7 @@ from string import Template
 
 from tuner import nodes
 from tuner.expression import Value
+from tuner.gang import RANK_NAMES
 from tuner.model import LaunchCommand, Placement
 from tuner.space import Params
 from tuner.spec import JobSpec, Resources, Workload
@@ -24,15 +25,28 @@ def launch_command(spec: JobSpec, params: Params) -> LaunchCommand:
     nproc = _count("nproc_per_node", params.get("nproc_per_node", workload.nproc_per_node))
     names = {name: _text(value) for name, value in params.items()}
     names |= {"nnodes": str(nnodes), "nproc_per_node": str(nproc), "python": sys.executable}
-    default = "per_rank" if workload.command is None else "once"
+    of_ranks = {name: f"${{{name}}}" for name in names_of_ranks(spec)}
     return LaunchCommand(
         argv=tuple(_argv(workload, params, names)),
-        env=_hidden_gpus(spec.resources) | nodes.environ(spec, types) | dict(_env(workload, names)),
+        env=_hidden_gpus(spec.resources)
+        | nodes.environ(spec, types)
+        | dict(_env(workload, of_ranks | names)),
         working_dir=workload.working_dir or str(Path.cwd()),
         nnodes=nnodes,
         nproc_per_node=nproc,
-        per_rank=(workload.launch or default) == "per_rank",
+        per_rank=_is_per_rank(workload),
     )
+
+
+def names_of_ranks(spec: JobSpec) -> tuple[str, ...]:
+    """What variables of the job may name and each rank has its own of; a parameter goes first."""
+    names = RANK_NAMES if _is_per_rank(spec.workload) else ()
+    return tuple(name for name in names if name not in spec.space.params)
+
+
+def _is_per_rank(workload: Workload) -> bool:
+    default = "per_rank" if workload.command is None else "once"
+    return (workload.launch or default) == "per_rank"
 
 
 def place(

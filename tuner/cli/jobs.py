@@ -13,7 +13,7 @@ from tuner.application import Application
 from tuner.cli import output, progress, report, session, text, watch
 from tuner.cli.output import Format, FormatOption
 from tuner.errors import UserError
-from tuner.model import Application, Job, Plan
+from tuner.model import Job, Plan
 from tuner.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -161,6 +161,18 @@ def _space_size(spec: JobSpec) -> str:
         return f"{raw:,} configurations before conditions and constraints"
     valid = sum(1 for _ in spec.space.members())
     return f"{valid:,} different valid configurations of {raw:,} combinations"
+
+
+@app.command()
+def check(
+    file: FileOption,
+    limit_s: Annotated[float, typer.Option("--seconds", min=1, help="Longest time for it.")] = 60.0,
+    form: FormatOption = Format.TABLE,
+) -> None:
+    """Launch a job for some steps on two ranks, and say whether its figures are read."""
+    from tuner.cli import check as checked
+
+    checked.check(load(file), limit_s, form)
 
 
 @app.command("list")

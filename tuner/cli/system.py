@@ -100,22 +100,31 @@ def _check_table(checks: "list[Check]") -> output.Table:
 def init(
     script: Annotated[
         Path | None,
-        typer.Argument(help="A Python script: its argparse options become parameters."),
+        typer.Argument(help="A Python script: its options (argparse, Click, Typer) are read."),
     ] = None,
     file: Annotated[Path, typer.Option("--file", "-f", help="Where to write it.")] = JOB_FILE,
     force: Annotated[bool, typer.Option("--force", help="Overwrite.")] = False,
 ) -> None:
     """Write a commented job file to start from."""
+    from tuner import jobfile
     from tuner.cli import init as template
 
     if file.exists() and not force:
         raise Conflict(f"{file} exists. Remedy: --force overwrites it, --file names another")
-    text = template.job_file(script, file.absolute().parent)
-    file.write_text(text, encoding="utf-8")
+    folder = file.absolute().parent
+    text = template.job_file(script, folder)
+    spec = jobfile.load_job(text, str(file), folder)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from error
     typer.echo(str(file))
+    unfinished = "fill in what says EDIT_ME, " if "EDIT_ME" in text else ""
     session.narrate(
-        f"Look through {file}, then:\n"
-        f"  trimtab job create -f {file} --dry-run   check it\n"
+        f"Proposed parameters: {', '.join(spec.space.params)}. Look through {file}, {unfinished}"
+        "then:\n"
+        f"  trimtab job create -f {file} --dry-run   what it means\n"
+        f"  trimtab job check -f {file}              some steps of it: are its figures read?\n"
         f"  trimtab run -f {file}                    tune"
     )
 

@@ -1,17 +1,19 @@
 """How a rank is started: its words, environment, cores and log."""
 
+import json
 import os
 import random
+import re
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
 
 from tuner.executors.files import GangFolder
 from tuner.executors.processes import die_with_parent
-from tuner.gang import Gang
+from tuner.gang import RANK_NAMES, Gang
 from tuner.report import FILE_VARIABLE
 
 KEY_VARIABLE = "TRIMTAB_LAUNCH_KEY"
@@ -27,6 +29,8 @@ _OTHER_GANG = frozenset(
 )
 _PORTS = range(15_000, 32_000)
 """Below those that the kernel hands to outgoing connections, so that none of them takes it."""
+_HOST = "127.0.0.1"
+_RANK_NAME = re.compile(rf"\$\{{({'|'.join(RANK_NAMES)})\}}")
 
 
 def start_rank(gang: Gang, rank: int, folder: GangFolder, environ: Mapping[str, str]) -> int:
@@ -106,9 +110,9 @@ def base_environ(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def rank_environ(
-    gang: Gang, rank: int, folder: GangFolder, port: int, inherited: Mapping[str, str]
+    gang: Gang, rank: int, folder: GangFolder, ports: Sequence[int], inherited: Mapping[str, str]
 ) -> dict[str, str]:
-    """The whole environment of a rank."""
+    """The whole environment of a rank; `ports` are one for the gang, and then one of each rank."""
     environ = base_environ(inherited)
     gpus = gpus_of(gang, rank)
     if gpus:
@@ -116,8 +120,8 @@ def rank_environ(
         environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
     if gang.command.per_rank:
-        environ |= _rendezvous(gang, rank, port)
-    environ |= gang.command.env
+        environ |= _rendezvous(gang, rank, ports[0])
+    environ |= _own_environ(gang, rank, ports[1:])
     environ[KEY_VARIABLE] = gang.launch_key
     environ[FILE_VARIABLE] = str(folder.metrics(rank))
     if gang.files:
@@ -133,15 +137,32 @@ def _rendezvous(gang: Gang, rank: int, port: int) -> dict[str, str]:
         "WORLD_SIZE": str(gang.command.num_processes),
         "LOCAL_WORLD_SIZE": str(gang.command.nproc_per_node),
         "GROUP_RANK": str(node),
-        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_ADDR": _HOST,
         "MASTER_PORT": str(port),
     }
 
 
-def free_port() -> int:
-    """A port that nobody listens on. Raises OSError."""
-    for port in random.SystemRandom().sample(_PORTS, 100):
+def _own_environ(gang: Gang, rank: int, ports: Sequence[int]) -> dict[str, str]:
+    """What the job says itself, with what is this rank's own filled in."""
+    if not gang.command.per_rank:
+        return gang.command.env
+    own = {
+        "rank": str(rank),
+        "local_rank": str(rank % gang.command.nproc_per_node),
+        "world_size": str(gang.command.num_processes),
+        "workers": json.dumps([f"{_HOST}:{port}" for port in ports]),
+    }
+    env = gang.command.env.items()
+    return {name: _RANK_NAME.sub(lambda found: own[found[1]], text) for name, text in env}
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports that nobody listens on. Raises OSError."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(_PORTS, min(100 + 2 * count, len(_PORTS))):
         with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError(f"no free port among 100 tried from {_PORTS.start} to {_PORTS.stop - 1}")
+            probe.bind((_HOST, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"no {count} free ports from {_PORTS.start} to {_PORTS.stop - 1}")

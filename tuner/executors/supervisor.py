@@ -26,7 +26,7 @@ from tuner.executors.files import GangExit, GangFolder
 from tuner.executors.guard import stand_guard
 from tuner.executors.nvml import GpuMeter
 from tuner.executors.processes import Process
-from tuner.executors.ranks import free_port, rank_environ, start_rank
+from tuner.executors.ranks import free_ports, rank_environ, start_rank
 from tuner.executors.signs import Reserve, held_ranks, is_full
 from tuner.executors.spool import Spool
 from tuner.executors.usage import UsageStream
@@ -124,9 +124,9 @@ class Supervision:
         except (OSError, subprocess.SubprocessError) as error:
             self._note_not_started(0, error)
             return
-        port = free_port()
+        ports = free_ports(1 + self._gang.command.num_processes)
         for rank in range(self._gang.command.num_processes):
-            environ = rank_environ(self._gang, rank, self._folder, port, os.environ)
+            environ = rank_environ(self._gang, rank, self._folder, ports, os.environ)
             try:
                 self._pids[rank] = self._start_rank(self._gang, rank, self._folder, environ)
                 self._emulation.admit(rank, self._pids[rank])

@@ -1,4 +1,4 @@
-"""`doctor`, `init`, `version`, `demo` and how a service is opened."""
+"""`doctor`, `version`, `demo` and how a service is opened."""
 
 import json
 import sqlite3
@@ -8,95 +8,16 @@ import pytest
 
 from tests.unit.cli.conftest import Invoke
 from tests.unit.cli.fake_service import LEASE, FakeService, make_plan, make_spec
-from tuner import doctor, jobfile
+from tuner import doctor
 from tuner.cli import exits, init, jobs, session, system
-from tuner.cli.script import Option, read_options
 from tuner.doctor import Check
-from tuner.errors import NotFound, StoreError, UserError
+from tuner.errors import NotFound, StoreError
 from tuner.model import JobState, Lease
-from tuner.space import Choice
 from tuner.spec import JobSpec
-
-SCRIPT = """
-import argparse
-parser = argparse.ArgumentParser()
-parser.add_argument("path")
-parser.add_argument("--data", required=True, help="where # it is")
-parser.add_argument("-b", "--batch-size", type=int, default=512, help="samples of a step")
-parser.add_argument("--lr", type=float, default=0.01)
-parser.add_argument("--optimizer", choices=["sgd", "adam"], default="adam")
-parser.add_argument("--num-workers", type=int, default=2)
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--amp", action="store_true")
-parser.add_argument("--width", type=int, default=compute())
-"""
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Path:
-    path = tmp_path / "train.py"
-    path.write_text(SCRIPT)
-    return path
 
 
 def test_version(invoke: Invoke) -> None:
     assert invoke("version").stdout.count(".") == 2
-
-
-def test_options_are_read_without_running_the_script(script: Path) -> None:
-    options = {option.flag: option for option in read_options(script)}
-    assert list(options)[:3] == ["--data", "--batch-size", "--lr"]
-    assert options["--data"].is_required
-    assert options["--batch-size"] == Option(
-        flag="--batch-size", kind="int", default=512, help="samples of a step"
-    )
-    assert options["--optimizer"].choices == ("sgd", "adam")
-    assert (options["--amp"].kind, options["--width"].default) == ("bool", None)
-
-
-def test_a_script_that_is_no_python_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "train.py"
-    path.write_text("def (")
-    with pytest.raises(UserError, match=r"train.py:1: not Python"):
-        read_options(path)
-
-
-def test_init_proposes_parameters_in_a_valid_job_file(script: Path) -> None:
-    spec = jobfile.load_job(init.job_file(script, script.parent), "trimtab.yaml")
-    assert spec.name == "train"
-    assert spec.workload.command == (
-        "${python}",
-        "train.py",
-        "--batch-size=${batch_size}",
-        "--optimizer=${optimizer}",
-        "--num-workers=${num_workers}",
-        "--width=${width}",
-        "--data=EDIT_ME",
-    )
-    assert spec.space.params["batch_size"] == Choice(
-        options=(128, 256, 512, 1024, 2048), default=512, changes_learning=True
-    )
-    assert spec.space.params["num_workers"] == Choice(options=(0, 1, 2, 4), default=2)
-    assert "seed" not in spec.space.params
-    assert "lr" not in spec.space.params
-
-
-def test_init_without_a_script_is_valid_too() -> None:
-    spec = jobfile.load_job(init.job_file(None, Path()), "trimtab.yaml")
-    assert spec.workload.command is not None
-    assert "threads" in spec.space.params
-
-
-def test_init_never_overwrites_unless_forced(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert invoke("init").stdout == "trimtab.yaml\n"
-    (tmp_path / "trimtab.yaml").write_text("mine")
-    assert invoke("init").exit_code == exits.CONFLICT
-    assert (tmp_path / "trimtab.yaml").read_text() == "mine"
-    assert invoke("init", "--force").exit_code == exits.OK
-    assert (tmp_path / "trimtab.yaml").read_text() != "mine"
 
 
 def test_load_reads_files_and_standard_input(

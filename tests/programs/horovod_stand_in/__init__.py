@@ -1,0 +1,1 @@
+"""What the example of Horovod needs of it, over gloo: Horovod itself takes minutes to build."""

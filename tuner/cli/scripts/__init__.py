@@ -1,0 +1,1 @@
+"""What a Python script tells of itself, read without running it."""
