@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup browser demo test check bench gpu-check wheelhouse clean
+.PHONY: help setup browser demo test check bench tensorflow gpu-check wheelhouse clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -4
@@ -48,6 +48,10 @@ test: setup browser check
 bench: setup
 	@for script in search trial_overhead sampling_cost; do \
 	  echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# For the example of TensorFlow, which is checked by `make test` from then on: half a minute, 1.5 GB.
+tensorflow: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,tensorflow]'
 
 # A machine with a GPU, torch, numpy and scipy, but no network: `make wheelhouse` where there is one,
 # carry the folder .wheelhouse along, then `make gpu-check` there.

@@ -7,7 +7,8 @@ kept and used again while machine, code and data are the same. Then both tune th
 this computer, one after the other: `trimtab run`, and Optuna's TPE with torchrun and a window of
 30 s per trial (`benchmarks/engineer.py`), stopped by who knows the optimum as soon as it is within
 5 % of it. Told is the time, and the time of held cores, until such a configuration is in hand, and
-until it is confirmed. The computer should be idle: it takes about 15 minutes, 11 where the grid was kept.
+until it is confirmed. The computer should be idle: it takes about 15 minutes, and 11 where the grid
+was kept.
 """
 
 import argparse

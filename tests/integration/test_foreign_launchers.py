@@ -14,7 +14,7 @@ from tuner.jobfile import load_job_file
 from tuner.launch import launch_command
 from tuner.smoke import STEPS, try_out
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
 LISTENING = """

@@ -15,7 +15,7 @@ from tuner.model import FailureKind
 from tuner.smoke import STEPS, Smoke, try_out
 from tuner.spec import JobSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDED = {
@@ -53,7 +53,7 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor
 
 def smoke_of(executor: LocalExecutor, spec: JobSpec) -> Smoke:
     cpu = replace(spec.resources, gpus_per_node=0)
-    return try_out(executor, LocalHost(), replace(spec, resources=cpu), limit_s=30.0)
+    return try_out(executor, LocalHost(), replace(spec, resources=cpu), limit_s=60.0)
 
 
 @pytest.mark.parametrize("name", distinct().values())
