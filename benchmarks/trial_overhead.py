@@ -29,7 +29,8 @@ from tuner.executors.local import LocalExecutor
 from tuner.executors.sampling import resident
 from tuner.gang import Gang, RunState
 from tuner.model import LaunchCommand, Placement
-from workloads import common, dlrm
+from workloads import common, dlrm, dlrm_model
+from workloads.progress import Progress
 
 RANKS = 2
 MODULE = ("-m", "benchmarks.trial_overhead", "rank")
@@ -54,15 +55,15 @@ def rank_main(words: list[str]) -> None:
     """The DLRM as it is, but for notes of the time between its parts."""
     marks = [time.monotonic()]
     steps: list[float] = []
-    step = dlrm.Progress.step
+    step = Progress.step
 
-    def noted_step(progress: dlrm.Progress, samples: int, loss: Tensor) -> None:
+    def noted_step(progress: Progress, samples: int, loss: Tensor) -> None:
         step(progress, samples, loss)
         steps.append(time.monotonic())
 
     setattr(common, "start_process_group", noting(common.start_process_group, marks))  # noqa: B010
-    setattr(dlrm.Dlrm, "__init__", noting(dlrm.Dlrm.__init__, marks))  # noqa: B010
-    setattr(dlrm.Progress, "step", noted_step)  # noqa: B010
+    setattr(dlrm_model.Dlrm, "__init__", noting(dlrm_model.Dlrm.__init__, marks))  # noqa: B010
+    setattr(Progress, "step", noted_step)  # noqa: B010
     dlrm.main(words)
     path = Path(os.environ[MARKS_VARIABLE], os.environ["RANK"])
     path.write_text(json.dumps([*marks, steps[0], steps[-1]]), encoding="utf-8")

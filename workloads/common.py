@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -56,11 +57,11 @@ def share_of_cores(cores: list[int], world: World) -> list[int]:
     return cores[start:stop]
 
 
-def set_threads(world: World, threads: int | None) -> None:
-    """Sets the compute threads and, where each of them gets a core of its own, pins the rank."""
+def set_threads(world: World, threads: int | None, *, pins: bool = True) -> None:
+    """Sets the compute threads and pins the rank, where each of them gets a core of its own."""
     share = share_of_cores(sorted(os.sched_getaffinity(0)), world)
     threads = threads or max(1, len(share))
-    if len(share) >= threads:
+    if pins and len(share) >= threads:
         os.sched_setaffinity(0, share)
     torch.set_num_threads(threads)
 
@@ -97,5 +98,6 @@ def start_process_group(world: World, device: torch.device) -> None:
 
 
 def end_process_group() -> None:
+    gc.collect()  # a DistributedDataParallel object that is still alive would hang it
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -9,7 +9,7 @@ rows would not fit anywhere.
 import csv
 import importlib.util
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,9 +17,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-
-from workloads.common import World, end_with_parent
 
 COLUMNS = ("user", "item", "age", "gender", "occupation", "zip", "genre", "year", "hour", "weekday")
 CROSSES = (
@@ -51,11 +48,11 @@ class Batch(NamedTuple):
     """The rows of one rank, b of them."""
 
     dense: Tensor
-    """[b, NUM_DENSE] float32, standardised."""
+    """[b, dense] float32, standardised."""
     ids: Tensor
     """[b, tables] int64, a row of each table."""
     label: Tensor
-    """[b] float32, 1 where the rating is 4 or 5."""
+    """[b] float32, 1 for a click; of MovieLens a rating of 4 or 5."""
 
 
 Span = tuple[int, int]
@@ -110,6 +107,11 @@ def _lines(path: Path) -> Iterator[list[str]]:
         rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         next(rows)
         yield from rows
+
+
+def read_ratings() -> Tensor:
+    """[rows, 4]: user, item, rating, Unix second; in order of time. Raises DataMissingError."""
+    return _ratings(_folder())
 
 
 def _ratings(folder: Path) -> Tensor:
@@ -217,21 +219,28 @@ def stream_rows(span: Span, size: int, seed: int) -> Tensor:
     return torch.cat(pieces)
 
 
-class TrainBatches(Dataset[Batch]):
-    """Span of the global stream, which is the same for any world -> this rank's share of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovieLensClicks:
+    """The training rows as an endless stream, and the test set, with crosses hashed into tables."""
 
-    def __init__(self, data: MovieLens, rows: list[int], world: World, seed: int) -> None:
-        self._data = data
-        self._rows = rows
-        self._world = world
-        self._seed = seed
+    data: MovieLens
+    rows: list[int]
+    """Rows of every table."""
+    seed: int
+    num_dense: int = NUM_DENSE
 
-    def __getitem__(self, span: Span) -> Batch:
-        start, stop = span
-        share = (stop - start) // self._world.world_size
-        first = start + self._world.rank * share
-        rows = stream_rows((first, first + share), self._data.test_start, self._seed)
-        return assemble(self._data, rows, self._rows)
+    @property
+    def num_test(self) -> int:
+        return len(self.data.label) - self.data.test_start
+
+    def train(self, span: Span) -> Batch:
+        """The samples at these positions of the stream."""
+        rows = stream_rows(span, self.data.test_start, self.seed)
+        return assemble(self.data, rows, self.rows)
+
+    def test(self, places: Tensor) -> Batch:
+        """These of the test set."""
+        return assemble(self.data, places + self.data.test_start, self.rows)
 
 
 def assemble(data: MovieLens, rows: Tensor, tables: list[int]) -> Batch:
@@ -243,21 +252,3 @@ def assemble(data: MovieLens, rows: Tensor, tables: list[int]) -> Batch:
     mixed = (mixed ^ (mixed >> 15)) * _MIX[2]
     crosses = (mixed ^ (mixed >> 13)) % torch.tensor(tables[len(COLUMNS) :])
     return Batch(data.dense[rows], torch.cat([columns, crosses], dim=1), data.label[rows])
-
-
-def load_batches(
-    batches: TrainBatches, spans: Iterable[Span], workers: int, pin_memory: bool
-) -> Iterator[Batch]:
-    """The batches in order, assembled here or by so many worker processes."""
-    if workers == 0:
-        return map(batches.__getitem__, spans)
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=spans,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        worker_init_fn=end_with_parent,
-        multiprocessing_context="fork",
-    )
-    return iter(loader)

@@ -18,7 +18,6 @@ from tuner import report
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-STRATEGIES = ("data_parallel", "table_wise", "row_wise", "column_wise")
 SHORT = ("--global-batch-size=512", "--eval-at-samples=1300", "--max-samples=1300")
 DEADLINE_S = 90.0
 
@@ -106,11 +105,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     return values
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "way",
+    [("--shard-strategy=table_wise", "--pipeline=ids"), ("--dense-sync=ddp", "--prefetch=2")],
+    ids=["table_wise", "ddp"],
+)
 def test_two_ranks_learn_what_one_learns(
-    start: Start, alone: dict[str, float], strategy: str
+    start: Start, alone: dict[str, float], way: tuple[str, ...]
 ) -> None:
-    ranks = start(*SHORT, f"--shard-strategy={strategy}", world_size=2)
+    ranks = start(*SHORT, *way, world_size=2)
     assert ranks.exit_codes() == [0, 0]
     assert [sum(line.samples for line in ranks.lines(r)) for r in (0, 1)] == [650, 650]
     assert sum(line.steps for line in ranks.lines(0)) == 3

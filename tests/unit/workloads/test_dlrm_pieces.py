@@ -1,64 +1,46 @@
 """The pieces of the DLRM script that need no second process."""
 
-import math
 from itertools import islice
 
 import pytest
 import torch
 
-from workloads import common, dlrm
+from workloads import common, dlrm_model, dlrm_options
 from workloads.common import World
+from workloads.dlrm_options import Options
+from workloads.progress import spans
 
 TWO = World(rank=0, world_size=2)
 
 
-def options(*words: str) -> dlrm.Options:
-    return dlrm.parse(list(words), World())
-
-
-def slow_auc(score: list[float], label: list[int]) -> float:
-    """By its definition: how often a positive is above a negative, a tie counting half."""
-    positive = [s for s, y in zip(score, label, strict=True) if y]
-    negative = [s for s, y in zip(score, label, strict=True) if not y]
-    wins = sum((p > n) + 0.5 * (p == n) for p in positive for n in negative)
-    return wins / (len(positive) * len(negative))
-
-
-@pytest.mark.parametrize("levels", [3, 10, 100_000])
-def test_auc_is_exact_with_ties(levels: int) -> None:
-    generator = torch.Generator().manual_seed(levels)
-    score = torch.randint(0, levels, (200,), generator=generator).float()
-    label = torch.randint(0, 2, (200,), generator=generator).float()
-    expected = slow_auc(score.tolist(), [int(y) for y in label.tolist()])
-    assert dlrm.auc(score, label) == pytest.approx(expected, abs=1e-12)
-
-
-def test_auc_of_perfect_reversed_and_constant_scores() -> None:
-    label = torch.tensor([0.0, 0.0, 1.0, 1.0])
-    assert dlrm.auc(torch.tensor([1.0, 2.0, 3.0, 4.0]), label) == 1.0
-    assert dlrm.auc(torch.tensor([4.0, 3.0, 2.0, 1.0]), label) == 0.0
-    assert dlrm.auc(torch.zeros(4), label) == 0.5
-
-
-def test_auc_of_one_class_is_no_number() -> None:
-    assert math.isnan(dlrm.auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])))
+def options(*words: str) -> Options:
+    return dlrm_options.parse(list(words), World())
 
 
 def test_spans_stop_where_an_evaluation_and_the_end_are_due() -> None:
-    words = ["--global-batch-size=100", "--eval-at-samples=250", "--max-samples=420"]
-    found = list(dlrm.spans(options(*words), 1))
+    found = list(spans(100, 1, 250, 420))
     assert found == [(0, 100), (100, 200), (200, 250), (250, 350), (350, 420)]
 
 
 def test_spans_never_end_without_a_limit() -> None:
-    found = list(islice(dlrm.spans(options("--global-batch-size=8"), 1), 1000))
+    found = list(islice(spans(8, 1, None, None), 1000))
     assert found[-1] == (7992, 8000)
 
 
 def test_spans_can_always_be_divided_among_the_ranks() -> None:
-    words = ["--global-batch-size=100", "--eval-at-samples=249", "--max-samples=301"]
-    found = list(dlrm.spans(options(*words), 2))
+    found = list(spans(100, 2, 249, 301))
     assert found == [(0, 100), (100, 200), (200, 248), (248, 300)]
+
+
+def test_the_mix_goes_by_rows_or_as_written() -> None:
+    by_size = options("--shard-strategy=mixed", "--small-table-rows=100").plan()
+    assert by_size == [
+        *["table_wise"] * 2, *["data_parallel"] * 3, "table_wise", *["data_parallel"] * 4,
+        *["table_wise"] * 8,
+    ]  # fmt: skip
+    written = options("--shard-strategy=mixed", "--table-plan=row_wise*17,table_wise").plan()
+    assert written == [*["row_wise"] * 17, "table_wise"]
+    assert options("--shard-strategy=row_wise", "--data=synthetic").plan() == ["row_wise"] * 26
 
 
 @pytest.mark.parametrize(
@@ -71,23 +53,30 @@ def test_spans_can_always_be_divided_among_the_ranks() -> None:
         (["--loader-workers=-1"], "'-1' is no whole number from 0 upwards"),
         (["--shard-strategy=diagonal"], "invalid choice"),
         (["--max-sample=5"], "unrecognized arguments"),
+        (["--loader-workers=1", "--prefetch=0"], "loader workers make at least 1 batch ahead"),
+        (["--shard-strategy=mixed", "--table-plan=row_wise"], "it names 1 tables, the model"),
+        (
+            ["--shard-strategy=mixed", "--table-plan=column_wise*18", "--embedding-dim=7"],
+            "embedding dim 7 cannot be divided among 2 ranks",
+        ),
+        (["--data=synthetic", "--embedding-dim=9000"], "GiB are free. Remedy: a lower"),
     ],
 )
 def test_impossible_options_end_with_code_2(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        dlrm.parse(words, TWO)
+        dlrm_options.parse(words, TWO)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
 
 
 def test_flat_adagrad_is_adagrad() -> None:
     torch.manual_seed(0)
-    ours = dlrm.mlp(3, 4, 1)
-    theirs = dlrm.mlp(3, 4, 1)
+    ours = dlrm_model.mlp(3, 4, 1)
+    theirs = dlrm_model.mlp(3, 4, 1)
     theirs.load_state_dict(ours.state_dict())
-    flat = dlrm.FlatAdagrad(ours, lr=0.1)
+    flat = dlrm_model.FlatAdagrad(ours, lr=0.1)
     squares = [torch.zeros_like(p) for p in theirs.parameters()]
     x = torch.randn(5, 3)
     for _ in range(3):
@@ -103,7 +92,7 @@ def test_flat_adagrad_is_adagrad() -> None:
 
 
 def test_the_model_multiplies_every_pair_of_vectors() -> None:
-    model = dlrm.Mlps(num_dense=3, num_tables=4, dim=8)
+    model = dlrm_model.Mlps(num_dense=3, num_tables=4, dim=8)
     vectors = torch.randn(2, 5, 8)
     dots = (vectors @ vectors.mT).flatten(1).index_select(1, model.pairs)
     expected = [vectors[0, i] @ vectors[0, j] for i in range(5) for j in range(i)]
@@ -112,7 +101,7 @@ def test_the_model_multiplies_every_pair_of_vectors() -> None:
 
 
 def test_the_learning_rate_grows_with_the_root_of_the_batch() -> None:
-    small, large = (dlrm.learning_rate(options(f"--global-batch-size={b}")) for b in (1024, 16384))
+    small, large = (options(f"--global-batch-size={b}").learning_rate() for b in (1024, 16384))
     assert large == pytest.approx(4 * small)
 
 

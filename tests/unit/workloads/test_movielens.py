@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from workloads import movielens
-from workloads.common import World
-from workloads.movielens import MovieLens, TrainBatches
+from workloads.movielens import MovieLens, MovieLensClicks
 
 DAY_S = 86_400
 
@@ -113,14 +112,10 @@ def test_the_stream_is_the_same_wherever_it_is_cut() -> None:
     assert not torch.equal(movielens.stream_rows((0, 250), 100, seed=4), whole)
 
 
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_the_shares_of_all_ranks_make_the_global_batch(data: MovieLens, world_size: int) -> None:
-    tables = movielens.table_rows(1.0)
-    whole = TrainBatches(data, tables, World(), seed=0)[(64, 128)]
-    worlds = [World(rank=rank, world_size=world_size) for rank in range(world_size)]
-    shares = [TrainBatches(data, tables, world, seed=0)[(64, 128)] for world in worlds]
-    for part, parts in zip(whole, zip(*shares, strict=True), strict=True):
-        assert torch.equal(torch.cat(parts), part)
+def test_the_test_set_is_the_latest_tenth(data: MovieLens) -> None:
+    clicks = MovieLensClicks(data=data, rows=movielens.table_rows(1.0), seed=0)
+    assert clicks.num_test == 10_000
+    assert torch.equal(clicks.test(torch.arange(10_000)).label, data.label[90_000:])
 
 
 def test_missing_data_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,14 @@
 """Embedding tables: which part a rank holds, and how rows learn."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from workloads.common import World
-from workloads.sharding import OneRank, Rows, TableSpec, shard
+from workloads.sharding import OneRank, shard
+from workloads.table_rows import Rows, TableSpec
 
 ALL = slice(None)
 SIZES = (5, 8, 3)
@@ -21,7 +24,7 @@ def whole(seed: int = 0) -> Tensor:
 
 def test_a_lookup_takes_the_row_of_each_table() -> None:
     tables = OneRank(make_spec(), World())
-    found = tables.lookup(torch.tensor([[4, 0, 2], [0, 7, 1]]))
+    found = tables.lookup(tables.ask(torch.tensor([[4, 0, 2], [0, 7, 1]])))
     first, second, third = whole().split(SIZES)  # type: ignore[no-untyped-call]
     assert torch.equal(found[0], torch.stack([first[4], second[0], third[2]]))
     assert torch.equal(found[1], torch.stack([first[0], second[7], third[1]]))
@@ -83,6 +86,30 @@ def test_a_gradient_for_all_rows_does_the_same_as_one_for_the_touched() -> None:
     assert torch.allclose(some.weight, every.weight, atol=1e-6)
 
 
-@pytest.mark.parametrize("strategy", ["data_parallel", "table_wise", "row_wise", "column_wise"])
-def test_one_rank_has_nothing_to_spread(strategy: str) -> None:
-    assert type(shard(strategy, make_spec(), World())) is OneRank
+@pytest.mark.parametrize("optimizer", ["auto", "sparse", "dense"])
+def test_optimizers_do_the_same(optimizer: str) -> None:
+    everything = [(ALL, ALL)] * len(SIZES)
+    fused, other = (
+        Rows(replace(make_spec(), optimizer=name), everything) for name in ("fused", optimizer)
+    )
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        ids = torch.randint(0, sum(SIZES), (6,), generator=generator)
+        grad = torch.randn(6, 4, generator=generator)
+        fused.update(ids, grad)
+        other.update(ids, grad)
+    assert not torch.equal(fused.weight, whole())
+    assert torch.allclose(fused.weight, other.weight, atol=1e-6)
+
+
+def test_a_table_begins_the_same_in_any_group() -> None:
+    spec = replace(make_spec(), rows=[3, 5], numbers=[2, 0])
+    rows = Rows(spec, [(ALL, ALL)] * 2)
+    assert torch.equal(rows.weight, torch.cat([whole()[13:], whole()[:5]]))
+
+
+@pytest.mark.parametrize(
+    "plan", [["table_wise"] * 3, ["row_wise"] * 3, ["data_parallel", "table_wise", "column_wise"]]
+)
+def test_one_rank_has_nothing_to_spread(plan: list[str]) -> None:
+    assert type(shard(plan, make_spec(), World())) is OneRank
