@@ -70,70 +70,7 @@ class TrainTarget:
         return self.path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeTarget:
-    """A fleet of replicas that Trimtab keeps running here behind a router, replaced one by one."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    kind: Literal["serve"]
-    url: str
-    """The router's own address for the controller, such as `http://127.0.0.1:8600`."""
-
-    def __post_init__(self) -> None:
-        _check_url(self.url)
-
-    @property
-    def place(self) -> str:
-        return self.url
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RayServeTarget:
-    """An application of Ray Serve, changed by its REST interface."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    kind: Literal["ray_serve"]
-    url: str
-    """The dashboard's address, such as `http://127.0.0.1:8265`."""
-    application: str
-    deployment: str
-    replicas: str | None = None
-    """The parameter that is the number of replicas; every other goes into `user_config`, which
-    changes without a restart."""
-
-    def __post_init__(self) -> None:
-        _check_url(self.url)
-
-    @property
-    def place(self) -> str:
-        return f"{self.url}/{self.application}/{self.deployment}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KubernetesTarget:
-    """A Deployment, changed by a server-side patch: its replicas, and the plan as environment."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = _CONFIG
-    kind: Literal["kubernetes"]
-    url: str
-    """The API server's address; `http://127.0.0.1:8001` is that of `kubectl proxy`."""
-    namespace: str = "default"
-    deployment: str
-    container: str
-    replicas: str | None = None
-    """The parameter that is the number of replicas."""
-    token_file: str | None = None
-    """A file with a bearer token, read anew for each request."""
-
-    def __post_init__(self) -> None:
-        _check_url(self.url)
-
-    @property
-    def place(self) -> str:
-        return f"{self.url}/{self.namespace}/{self.deployment}"
-
-
-Target = FileTarget | CommandTarget | TrainTarget | ServeTarget | RayServeTarget | KubernetesTarget
+Target = FileTarget | CommandTarget | TrainTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,12 +186,7 @@ class Apply:
 def placed(apply: Apply, folder: Path) -> Apply:
     """The policy with the relative path of its target taken from a folder."""
     target = apply.target
-    if target is None or isinstance(target, ServeTarget | RayServeTarget | KubernetesTarget):
+    if target is None:
         return apply
     path = str((folder / Path(target.path).expanduser()).resolve())
     return replace(apply, target=replace(target, path=path))
-
-
-def _check_url(url: str) -> None:
-    if re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._/-]*)?", url) is None:
-        raise ValueError(f"url {url!r}: write it as `http://127.0.0.1:8265`")

@@ -13,7 +13,7 @@ from tuner.errors import Problem
 from tuner.yaml_lines import Document, Path, dotted
 
 KINDS = ("int", "float", "choice")
-TARGETS = ("file", "command", "train", "serve", "ray_serve", "kubernetes")
+TARGETS = ("file", "command", "train")
 
 Schema = Mapping[str, object]
 
@@ -38,12 +38,8 @@ EXAMPLES = {
     "max": "max: 8",
     "target": "target: {path: plans/my-job.json}",
     "kind": "kind: file",
-    "url": "url: http://127.0.0.1:8265",
     "apply": "apply: [./put.sh, '${plan_file}']",
     "observe": "observe: [./look.sh]",
-    "application": "application: default",
-    "deployment": "deployment: ranker",
-    "container": "container: ranker",
 }
 """A line to copy for every field that must be there, or is needed by another."""
 

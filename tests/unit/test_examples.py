@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner import description
+from tuner import description, spec_apply
 from tuner import spec as spec_module
 from tuner.jobfile import load_job_file
 from tuner.launch import launch_command
@@ -33,7 +33,7 @@ def used_fields(raw: object, typed: object) -> Iterator[tuple[str, str]]:
 def all_fields() -> set[tuple[str, str]]:
     owners = [
         value
-        for module in (spec_module, description)
+        for module in (spec_module, spec_apply, description)
         for value in vars(module).values()
         if isinstance(value, type) and value.__module__ == module.__name__
     ]
