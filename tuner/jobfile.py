@@ -79,8 +79,11 @@ def workload_names() -> tuple[str, ...]:
     """The workloads that come with Trimtab, found as files and not imported."""
     found = find_spec("workloads")
     folders = found.submodule_search_locations if found else None
-    files = (file for folder in folders or () for file in Path(folder).glob("[a-z]*.py"))
-    return tuple(sorted(file.stem for file in files if _MAIN in file.read_text(encoding="utf-8")))
+    paths = [Path(folder) for folder in folders or ()]
+    files = (file for path in paths for file in path.glob("[a-z]*.py"))
+    modules = [file.stem for file in files if _MAIN in file.read_text(encoding="utf-8")]
+    packages = [main.parent.name for path in paths for main in path.glob("[a-z]*/__main__.py")]
+    return tuple(sorted([*modules, *packages]))
 
 
 def _fill_prices(document: Document, source: str, folder: Path | None) -> None:

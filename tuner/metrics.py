@@ -118,6 +118,17 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("rank_skew", "ratio", "lower", "slowest over median rank"),
     Metric("p99_latency_ms", "ms", "lower", "99th percentile of latency, as the job reports it"),
+    Metric("p50_latency_ms", "ms", "lower", "median of latency, as the job reports it"),
+    Metric(
+        "goodput_per_s",
+        "requests/s",
+        "higher",
+        "highest rate at which the 99th percentile of latency keeps its objective",
+    ),
+    Metric(
+        "slo_attainment_pct", "%", "higher", "share of requests that kept the latency objective"
+    ),
+    Metric("error_pct", "%", "lower", "share of requests that failed"),
     Metric("loss", "", "lower", "training loss, mean of the last tenth of the window"),
     Metric("auc", "", "higher", "area under the ROC curve on held-out data, as the job reports it"),
     Metric("quality_samples", "samples", "neither", "samples trained when quality was measured"),
