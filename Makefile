@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup browser demo test check bench tensorflow gpu-check wheelhouse clean
+.PHONY: help setup torchrec browser demo test check bench tensorflow gpu-check wheelhouse clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -4
@@ -23,6 +23,13 @@ $(STAMP): pyproject.toml constraints.txt Makefile
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps recbole==1.2.1
 	@touch $(STAMP)
+
+# TorchRec asks for the CUDA build of FBGEMM by name; a stub of that name brings the CPU build.
+torchrec: $(VENV)/.torchrec
+
+$(VENV)/.torchrec: $(STAMP) third_party/fbgemm-gpu-stub/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ./third_party/fbgemm-gpu-stub -e '.[torchrec]'
+	@touch $@
 
 # The dashboard test drives Debian's Chromium; without root and without it, that one test is skipped by name.
 browser:
@@ -40,7 +47,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup browser check
+test: setup browser torchrec check
 	$(BIN)/python -m pytest
 
 # Those that take a minute. benchmarks/measurement.py takes ten of a quiet computer, benchmarks/estimate.py
