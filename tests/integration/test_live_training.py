@@ -15,6 +15,7 @@ import pytest
 
 from tests.unit.builders import NOON
 from tests.unit.plans import a_plan
+from tuner.expression import Value
 from tuner.jobfile import load_job
 from tuner.model import LaunchCommand, Placement, Plan
 from tuner.spec import JobSpec
@@ -42,7 +43,7 @@ def with_words(*words: str, ranks: int = 1) -> Plan:
         per_rank=True,
     )
     placement = Placement(cores=tuple((0,) for _ in range(ranks)), gpus=((),) * ranks)
-    params = {"global_batch_size": 256, "nnodes": ranks}
+    params: dict[str, Value] = {"global_batch_size": 256, "nnodes": ranks}
     return replace(a_plan(), params=params, command=command, placement=placement, created_at=NOON)
 
 
@@ -174,6 +175,6 @@ def test_killed_keepers_change_nothing(run: TrainingRun, tmp_path: Path) -> None
 def keeper_of(folder: Path) -> psutil.Process | None:
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "tuner.targets.keeper" in words and str(folder / "run") in words:
+        if "tuner.targets.keeping" in words and str(folder / "run") in words:
             return process
     return None

@@ -19,6 +19,8 @@ from tuner.executors.warm import Templates, ask
 from tuner.gang import Chunk, Gang, RunState, RunStatus
 from tuner.report import FILE_VARIABLE
 
+NEVER_STARTED = "it was never started"
+"""Why a gang is lost that was asked for, and has no supervisor so far."""
 _START_LIMIT_S = 30.0
 _CHUNK_BYTES = 4 * 2**20
 _KILL_ROUNDS = 3
@@ -183,7 +185,7 @@ def _has_run(folder: GangFolder) -> bool:
 def _why_lost(folder: GangFolder) -> str:
     supervisor = processes.read_identity(folder.supervisor)
     if supervisor is None:
-        return "unknown handle" if not folder.request.exists() else "it was never started"
+        return "unknown handle" if not folder.request.exists() else NEVER_STARTED
     if supervisor.boot_id != processes.boot_id():
         return "the computer was restarted"
     return "its supervisor died"

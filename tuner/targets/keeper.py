@@ -17,7 +17,6 @@ A killed keeper is started again by whoever asks for the run next, and finds the
 
 import fcntl
 import json
-import os
 import sys
 import time
 from contextlib import suppress
@@ -251,9 +250,3 @@ def is_kept(folder: RunFolder) -> bool:
     except BlockingIOError:
         return True
     return False
-
-
-if __name__ == "__main__":
-    if os.fork():
-        os._exit(0)  # whoever started it has no child to wait for
-    main(*sys.argv[1:])

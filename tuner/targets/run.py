@@ -7,6 +7,7 @@ from typing import Literal
 
 from tuner import assess, measure
 from tuner.application import Sighting
+from tuner.executors.local import NEVER_STARTED
 from tuner.expression import Value
 from tuner.gang import Gang, RunState, RunStatus
 from tuner.interfaces import Executor
@@ -91,7 +92,8 @@ class RunFigures:
 
 def _state(status: RunStatus, steps: int) -> Literal["starting", "running", "ended", "failed"]:
     if status.state is RunState.LOST:
-        return "failed"
+        # Between its request and its supervisor it is nowhere yet.
+        return "starting" if status.reason == NEVER_STARTED else "failed"
     if status.state is RunState.EXITED:
         return "ended" if status.reason == "exited" else "failed"
     return "running" if steps else "starting"

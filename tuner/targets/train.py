@@ -7,6 +7,7 @@ from pathlib import Path
 from tuner.application import Sighting
 from tuner.errors import TargetError
 from tuner.executors.local import LocalExecutor
+from tuner.gang import RunState
 from tuner.model import Plan
 from tuner.spec import JobSpec
 from tuner.spec_apply import TrainTarget
@@ -84,7 +85,7 @@ class TrainingRun:
             subprocess.run(  # it leaves the keeper behind and ends
                 [
                     sys.executable,
-                    *("-m", "tuner.targets.keeper"),
+                    *("-m", "tuner.targets.keeping"),
                     *(str(self._folder.path), str(self._target.checkpoint_s)),
                 ],
                 cwd=_CODE_ROOT,
@@ -108,4 +109,8 @@ class TrainingRun:
             params = read_plan_file(self._folder.plan(status.plan_hash)).params
             figures = RunFigures.of(self._spec, params, self._folder.gang(status))
             self._figures = {status.launch_key: figures}
-        return figures.look(self._executor, self._executor.poll(status.launch_key))
+        run = self._executor.poll(status.launch_key)
+        is_over = run.state in (RunState.EXITED, RunState.LOST)
+        if is_over and status.state != "ended":
+            return Sighting(state="starting")  # the keeper sees to it: again, or the plan before
+        return figures.look(self._executor, run)
