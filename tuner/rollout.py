@@ -151,7 +151,7 @@ def _applying(application: Application, sight: Sight) -> Move | None:
         state = S.ROLLING_BACK if is_known or sight.is_late else S.APPLYING
         return Move(state=state, message=sight.error)
     if sight.found == application.plan_hash:
-        return Move(state=S.CANARY, message="on the target; not yet seen to run")
+        return Move(state=S.CANARY, message=_put(application))
     others = (application.before_hash, None, DAMAGED)
     if sight.found not in others:
         return Move(state=S.FAILED, message=_changed_meanwhile(application, sight.found))
@@ -245,6 +245,12 @@ def _halted(application: Application, sight: Sight) -> Move | None:
     if not sight.is_halted:
         return None
     return Move(state=application.state, message="halted: `trimtab halt --lift` lets it go on")
+
+
+def _put(application: Application) -> str:
+    if application.target_kind == "file":
+        return "takes effect at the next start"
+    return "on the target; not yet seen to run"
 
 
 def _asks(missing: int) -> str:
