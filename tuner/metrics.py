@@ -131,6 +131,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("error_pct", "%", "lower", "share of requests that failed"),
     Metric("loss", "", "lower", "training loss, mean of the last tenth of the window"),
     Metric("auc", "", "higher", "area under the ROC curve on held-out data, as the job reports it"),
+    Metric("ndcg_at_10", "", "higher", "discounted gain of the held-out item in the first 10"),
+    Metric("hr_at_10", "", "higher", "share of held-out items in the first 10"),
     Metric("quality_samples", "samples", "neither", "samples trained when quality was measured"),
 )
 
