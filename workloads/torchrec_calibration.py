@@ -82,12 +82,13 @@ def left_out_error_pct(runs: Sequence[Run]) -> float | None:
 
 def runs_of(trials: Sequence[Mapping[str, object]]) -> list[Run]:
     """The trials of a listing that tell of a plan; others are left out."""
-    return [run for trial in trials if (run := _run(trial.get("metrics"))) is not None]
+    return [run for trial in trials if (run := _run(trial.get("measurement"))) is not None]
 
 
-def _run(metrics: object) -> Run | None:
-    if not isinstance(metrics, Mapping):
+def _run(measurement: object) -> Run | None:
+    if not isinstance(measurement, Mapping):
         return None
+    metrics = measurement["metrics"]
     planned = {name: metrics.get(f"planned_{name}_s") or 0.0 for name in SHARDING_TYPES}
     measured = metrics.get("embedding_s") or 0.0
     found = {name: float(value) for name, value in planned.items() if value > 0}

@@ -15,6 +15,11 @@ def make_run(measured_s: float, **planned_s: float) -> Run:
     return Run(planned_s=planned_s, measured_s=measured_s)
 
 
+def made(**metrics: float) -> dict[str, object]:
+    """A measurement as `trimtab trial list -o json` has it."""
+    return {"metrics": metrics}
+
+
 def test_a_type_alone_gets_its_ratio() -> None:
     factors = fit([make_run(0.02, table_wise=0.001), make_run(0.03, row_wise=0.003)])
     assert factors == pytest.approx({"table_wise": 20.0, "row_wise": 10.0})
@@ -43,10 +48,10 @@ def test_trials_become_factors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listing = [
-        {"number": 0, "metrics": {"planned_table_wise_s": 0.001, "embedding_s": 0.02}},
-        {"number": 1, "metrics": {"planned_row_wise_s": 0.002, "embedding_s": 0.02}},
-        {"number": 2, "metrics": None},
-        {"number": 3, "metrics": {"samples_per_s": 5.0}},
+        {"number": 0, "measurement": made(planned_table_wise_s=0.001, embedding_s=0.02)},
+        {"number": 1, "measurement": made(planned_row_wise_s=0.002, embedding_s=0.02)},
+        {"number": 2, "measurement": None},
+        {"number": 3, "measurement": made(samples_per_s=5.0)},
     ]
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(listing)))
     calibration.main([str(tmp_path / "factors.json")])
