@@ -19,13 +19,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDED = {
-    "horovod": "horovod",
+    "horovod_train.py": "horovod",
     "preprocess": "pyarrow",
-    "tensorflow": "tensorflow",
-    "torchrec": "torchrec",
+    "tensorflow_train.py": "tensorflow",
+    "torchrec_dlrm": "torchrec",
 }
-"""Example -> what it needs beside Trimtab."""
-ELSEWHERE = frozenset({"lightning"})
+"""What runs -> what it needs beside Trimtab."""
+ELSEWHERE = frozenset({"lightning", "serving-fleet"})
 """Those that a test of their own runs for longer."""
 
 
@@ -56,9 +56,9 @@ def smoke_of(executor: LocalExecutor, spec: JobSpec) -> Smoke:
     return try_out(executor, LocalHost(), replace(spec, resources=cpu), limit_s=60.0)
 
 
-@pytest.mark.parametrize("name", distinct().values())
-def test_it_starts_and_its_figures_are_read(executor: LocalExecutor, name: str) -> None:
-    needed = NEEDED.get(name)
+@pytest.mark.parametrize(("what", "name"), distinct().items())
+def test_it_starts_and_its_figures_are_read(executor: LocalExecutor, what: str, name: str) -> None:
+    needed = NEEDED.get(what)
     if needed is not None and importlib.util.find_spec(needed) is None:
         pytest.skip(f"{needed} is not installed")
     smoke = smoke_of(executor, load_job_file(EXAMPLES / f"{name}.yaml"))
