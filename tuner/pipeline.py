@@ -136,7 +136,7 @@ class Joint:
     gain_pct: float | None
     """Of units per second, as one stage after the other; the stages' confirmed gains only."""
     gain_low_pct: float | None
-    """With every gain at its lower 95 % bound: a bound that all of them together surely keep."""
+    """With every gain at its lower 95 % bound; of n stages all hold with at least 1 - 0.05 n."""
     baseline_usd: float | None
     """Dollars per million units."""
     plan_usd: float | None

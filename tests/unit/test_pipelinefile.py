@@ -95,3 +95,12 @@ def test_what_has_stages_is_a_pipeline(folder: Path) -> None:
     assert pipelinefile.is_pipeline(folder / "shop.yaml")
     assert not pipelinefile.is_pipeline(folder / "jobs" / "prepare.yaml")
     assert not pipelinefile.is_pipeline(folder / "nothing.yaml")
+
+
+def test_the_example_is_whole() -> None:
+    example = Path(__file__).parents[2] / "examples" / "pipelines" / "shop.yaml"
+    pipeline = pipelinefile.load_pipeline(example)
+    assert [stage.name for stage in pipeline.stages] == ["preprocess", "train"]
+    text = example.read_text(encoding="utf-8")
+    assert "trimtab run -f examples/pipelines/shop.yaml" in text
+    assert "EXAMPLE FIGURES" in text
