@@ -60,10 +60,16 @@ def _moved(name: str, runs: Sequence[Run], factors: Mapping[str, float]) -> floa
     return math.exp(moved / weights)
 
 
-def predict(run: Run, factors: Mapping[str, float]) -> float:
-    """Seconds; a type without a factor gets the mean of the others, as all are off alike."""
+def factor_of(name: str, factors: Mapping[str, float]) -> float:
+    """A type without a factor of its own gets the mean of the others, as all are off alike: else
+    the planner would take it for the fastest."""
     usual = geometric_mean(factors.values()) if factors else 1.0
-    return sum(factors.get(name, usual) * planned for name, planned in run.planned_s.items())
+    return factors.get(name, usual)
+
+
+def predict(run: Run, factors: Mapping[str, float]) -> float:
+    """Seconds."""
+    return sum(factor_of(name, factors) * planned for name, planned in run.planned_s.items())
 
 
 def error_pct(runs: Sequence[Run], factors: Mapping[str, float]) -> float:

@@ -19,7 +19,7 @@ from torchrec.distributed.planner.types import ShardingOption, Stats
 from torchrec.distributed.types import ShardingPlan
 
 from workloads.common import World
-from workloads.torchrec_calibration import SHARDING_TYPES
+from workloads.torchrec_calibration import SHARDING_TYPES, factor_of
 
 _GB_PER_S = 1e9 / 1000
 """In the planner's bytes per millisecond."""
@@ -50,7 +50,7 @@ class CalibratedEstimator(EmbeddingPerfEstimator):  # type: ignore[misc]
         super().estimate(sharding_options, sharder_data_map)
         for option in sharding_options:
             for shard in option.shards:
-                scale(shard.perf, self._factors.get(option.sharding_type, 1.0))
+                scale(shard.perf, factor_of(option.sharding_type, self._factors))
 
 
 def scale(perf: object, factor: float) -> None:
@@ -92,7 +92,7 @@ def planned(options: Sequence[ShardingOption], factors: Mapping[str, float]) -> 
             costs = by_rank.setdefault(shard.rank or 0, {})
             costs[name] = costs.get(name, 0.0) + shard.perf.total / 1000
     slowest = max(by_rank.values(), key=lambda costs: sum(costs.values()))
-    by_type_s = {name: cost / factors.get(name, 1.0) for name, cost in slowest.items()}
+    by_type_s = {name: cost / factor_of(name, factors) for name, cost in slowest.items()}
     return Planned(by_type_s=by_type_s, total_s=sum(slowest.values()), tables=tables)
 
 

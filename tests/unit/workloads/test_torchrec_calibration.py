@@ -38,6 +38,13 @@ def test_a_mixed_plan_tells_of_the_type_that_no_trial_had_alone() -> None:
     assert error_pct(runs, {"table_wise": 1.0, "row_wise": 1.0}) > 90
 
 
+def test_a_type_that_was_never_tried_is_taken_to_be_off_like_the_others() -> None:
+    factors = {"table_wise": 10.0, "row_wise": 40.0}
+    assert calibration.factor_of("grid_shard", factors) == pytest.approx(20.0)
+    assert calibration.factor_of("row_wise", factors) == 40.0
+    assert calibration.factor_of("row_wise", {}) == 1.0
+
+
 def test_the_error_of_trials_left_out() -> None:
     same = [make_run(0.02 * size, table_wise=0.001 * size) for size in (1, 2, 3)]
     assert left_out_error_pct(same) == pytest.approx(0, abs=1e-6)
