@@ -143,7 +143,7 @@ class Measuring:
                 if answer.status < 400:
                     return
                 last = f"status {answer.status}: {answer.body[:200].decode(errors='replace')}"
-                if answer.status < 500:
+                if answer.status < 500 or answer.status == 501:  # also a method that it lacks
                     raise ServerError(f"the server refuses the request: {last}")
             await asyncio.sleep(0.05)
         raise ServerError(f"the server was not ready within {self._load.ready_s:g} s: {last}")
