@@ -4,7 +4,8 @@
 
 A surface is a table of measured configurations; trying one is a look-up. Every method begins with
 the same random configuration as its baseline, and only distinct trials count. The peers run beside
-Trimtab's methods, with their defaults; all are told the logarithm of the objective.
+Trimtab's methods, with their defaults or (-5) with 5 random trials first; all are told the
+logarithm of the objective.
 """
 
 import argparse

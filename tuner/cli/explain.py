@@ -77,9 +77,24 @@ def _alternatives(explanation: Explanation, baseline: dict[str, Value]) -> list[
     return _section("Nearly as good for less", columns, rows)
 
 
+def _front(explanation: Explanation, baseline: dict[str, Value]) -> list[str]:
+    rows = [
+        (
+            str(one.trial_number),
+            *(text.percent(pct) for pct in one.gains_pct.values()),
+            text.changed_params(one.params, baseline),
+        )
+        for one in explanation.front
+    ]
+    metrics = explanation.front[0].gains_pct if rows else ()
+    columns = ("Trial", *metrics, "Configuration")
+    return _section("Compromises that nothing beats (Pareto front)", columns, rows)
+
+
 def _section(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return []
-    right = frozenset({"Explains", "Predicted", "Measured", "Trial", "Against the best"})
+    left = frozenset({"Parameter", "Moved to", "From", "Takes less", "Configuration"})
+    right = frozenset(columns) - left
     table = output.Table(columns=columns, rows=rows, right=right)
     return ["", title, *output.aligned(table)]

@@ -48,6 +48,16 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compromise:
+    """A measured configuration that no other beats in every objective."""
+
+    trial_number: int
+    params: dict[str, Value]
+    gains_pct: dict[str, float]
+    """Objective -> by how much better than the baseline's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What the trials of a job say together."""
 

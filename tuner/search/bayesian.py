@@ -1,5 +1,6 @@
 """Bayesian optimisation over the configurations themselves: a Gaussian process of the log gain,
-another of what can run at all, and the untried configuration with the largest expected improvement.
+another of what can run at all, a third of what a trial costs, and the untried configuration with
+the largest expected improvement for what it costs.
 
 What is known of a configuration before it is tried, such as its price, is not learned again: the
 process models what is left (a grey box).
@@ -7,7 +8,6 @@ process models what is left (a grey box).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr
@@ -18,6 +18,9 @@ from tuner.model import Suggestion, Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
 from tuner.search.history import Lesson, OneByOne
+from tuner.search.outlook import Outlook
+from tuner.search.scalarise import direction, scalarised
+from tuner.search.toll import expected_log_cost
 from tuner.search.transfer import Blend, Expectation
 from tuner.search.unseen import Unseen
 from tuner.space import Params
@@ -30,28 +33,8 @@ START_KNOWN = 2
 MIN_LESSONS = 2
 LABEL_NOISE = 0.15
 """Variance of the labels 1 (may win) to -1 (failed), so that no border is drawn too sharply."""
-LEAST_CHANCE = 1e-6
 TOP = 5
 """Best configurations whose neighbours are candidates where the space is too large to list."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """What is expected of candidates, as log gains over the baseline; arrays of [m]."""
-
-    mean: Array
-    deviation: Array
-    chance: Array
-    """That it runs and keeps the limits."""
-    best: float | None
-    """The best so far that may win; None where nothing may yet."""
-
-    def worth(self) -> Array:
-        """Logarithm of the expected improvement times the chance that it counts."""
-        chance = np.log(np.maximum(self.chance, LEAST_CHANCE))
-        if self.best is None:
-            return chance
-        return chance + log_expected_improvement(self.mean, self.deviation, self.best)
 
 
 class BayesianSearcher(OneByOne):
@@ -106,14 +89,54 @@ class BayesianSearcher(OneByOne):
         if not candidates:
             return None
         outlook = self._outlook(lessons, candidates)
-        worth = outlook.worth()
-        chosen = rng.choice(np.flatnonzero(worth >= worth.max() - 1e-12).tolist())
+        worth, toward = outlook.worth(), ""
+        ahead = worth
+        if len(self._spec.objectives) > 1 and len(self._history.taken) % 2:
+            weights = direction(len(self._spec.objectives), rng)
+            ahead, toward = self._along(weights, lessons, candidates), self._named(weights)
+        best = ahead - self._log_cost(lessons, candidates)
+        chosen = rng.choice(np.flatnonzero(best >= best.max() - 1e-12).tolist())
         return Suggestion(
             params=candidates[chosen],
-            reason=_reason(outlook, chosen, len(lessons)),
+            reason=f"{outlook.told(chosen, len(lessons))}{toward}",
             predicted=self._predicted(float(outlook.mean[chosen])),
             expected_gain=None if outlook.best is None else math.exp(float(worth[chosen])),
         )
+
+    def _along(
+        self,
+        weights: Sequence[float],
+        lessons: Sequence[tuple[Params, Lesson]],
+        candidates: Sequence[Params],
+    ) -> Array:
+        """What candidates are worth along one direction of several objectives, so that the whole
+        front is found, and not only what the weights of the job make of it."""
+        measured = [(params, lesson) for params, lesson in lessons if lesson.is_measured]
+        values = scalarised(np.array([lesson.gains for _, lesson in measured]), weights)
+        points = [params for params, _ in measured]
+        model = Blend(self._spec.space, None, points, values, np.zeros(len(values)))
+        mean, deviation = model.predict(candidates)
+        may_win = [lesson.infeasible <= 0 for _, lesson in measured]
+        return Outlook(
+            mean=mean,
+            deviation=deviation,
+            chance=self._chance(lessons, features(self._spec.space, candidates)),
+            best=float(values[may_win].max()) if any(may_win) else None,
+        ).worth()
+
+    def _named(self, weights: Sequence[float]) -> str:
+        shares = zip(self._spec.objectives, weights, strict=True)
+        told = " to ".join(f"{100 * share:.0f} % {o.metric}" for o, share in shares)
+        return f"; for the front, {told}"
+
+    def _log_cost(
+        self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params]
+    ) -> Array:
+        known = None
+        if self._known is not None:
+            costly = [params for params, lesson in lessons if lesson.cost > 0]
+            known = self._known_of(costly), self._known_of(candidates)
+        return expected_log_cost(self._spec.space, lessons, candidates, known)
 
     def _predicted(self, gain: float) -> dict[str, float]:
         """The objective that is expected, where there is only one."""
@@ -173,27 +196,3 @@ class BayesianSearcher(OneByOne):
 def _label(lesson: Lesson) -> float:
     """1 for what may win; below 0, and the lower the further off it was, for what may not."""
     return 1.0 if lesson.infeasible <= 0 else -0.2 - 0.8 * lesson.infeasible
-
-
-def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """Logarithm of E[max(0, f - best)], by its tail where that vanishes (Ament et al. 2023)."""
-    z = (mean - best) / deviation
-    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
-    near = np.log(np.maximum(z * ndtr(z) + density, 1e-300))
-    far = -0.5 * z**2 - 0.5 * math.log(2 * math.pi) - 2 * np.log(np.maximum(-z, 1e-9))
-    return np.asarray(np.log(deviation) + np.where(z > -5, near, far))
-
-
-def _reason(outlook: Outlook, chosen: int, num_trials: int) -> str:
-    risk_pct = 100 * (1 - float(outlook.chance[chosen]))
-    risk = f", risk of failing {risk_pct:.0f} %" if risk_pct >= 1 else ""
-    if outlook.best is None:
-        return f"likeliest to keep the limits, after {num_trials} trials{risk}"
-    mean, deviation = float(outlook.mean[chosen]), float(outlook.deviation[chosen])
-    low, middle, high = (
-        100 * math.expm1(mean + times * deviation - outlook.best) for times in (-1, 0, 1)
-    )
-    word = "refines" if mean > outlook.best else "explores"
-    return (
-        f"{word}: expected {middle:+.0f} % ({low:+.0f} to {high:+.0f} %) on the best so far{risk}"
-    )

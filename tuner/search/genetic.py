@@ -1,4 +1,5 @@
-"""A genetic search after NSGA-II (Deb et al. 2002), for few and costly trials.
+"""A genetic search after NSGA-II (Deb et al. 2002), and NSGA-III (Deb & Jain 2014) for three and
+more objectives, for few and costly trials.
 
 It is steady-state (mu + 1): the best trials of all are the population, and every trial is a child
 of two of them. More children are bred than tried; the trials nearest to each say which is tried.
@@ -12,6 +13,7 @@ from tuner.known import Known
 from tuner.model import Suggestion, Trial
 from tuner.search.history import OneByOne
 from tuner.search.population import (
+    NICHED,
     START,
     Individual,
     at_share,
@@ -43,6 +45,7 @@ class GeneticSearcher(OneByOne):
 
     def __init__(self, spec: JobSpec, trials: Sequence[Trial], known: Known | None = None) -> None:
         self._known = known
+        self._name = "NSGA-III" if len(spec.objectives) >= NICHED else "NSGA-II"
         super().__init__(spec, trials)
         self._unseen = Unseen(spec.space, self._history.taken)
 
@@ -61,10 +64,9 @@ class GeneticSearcher(OneByOne):
         if not children:
             return None
         child = most_promising(self._space, told, children, rng, self._known)
-        return Suggestion(
-            params=child,
-            reason=f"child of the best of {len(told)} trials (NSGA-II): {_news(parents, child)}",
-        )
+        news = _news(parents, child)
+        reason = f"child of the best of {len(told)} trials ({self._name}): {news}"
+        return Suggestion(params=child, reason=reason)
 
     def _brood(self, parents: Sequence[Params], rng: random.Random) -> list[dict[str, Value]]:
         """Untried members; where none is born, the nearest to one that was."""

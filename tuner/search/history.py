@@ -31,6 +31,8 @@ class Lesson(NamedTuple):
     """Whether score and gains are its own."""
     noise: float = 0.0
     """Standard deviation of the score, by the interval of its measurement."""
+    cost: float = 0.0
+    """Of measuring it: seconds, times USD per hour where prices are known; 0 where it is not."""
 
 
 class History:
@@ -125,11 +127,12 @@ def _lesson(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> Lesson
     if not all(map(math.isfinite, (score, *gains))):
         return None
     score, gains = _bounded(score, EXTREME), tuple(_bounded(gain, EXTREME) for gain in gains)
-    noise = _noise(spec, measurement, baseline)
+    noise, cost = _noise(spec, measurement, baseline), _cost(measurement)
     if trial.failure is not None or not measurement.is_stable:
-        return Lesson(score, gains, FAILED, noise=noise)
+        return Lesson(score, gains, FAILED, noise=noise, cost=cost)
     over = decide.violations(spec, measurement, baseline).values()
-    return Lesson(score, gains, _bounded(max(over, default=-FAILED), FAILED), noise=noise)
+    infeasible = _bounded(max(over, default=-FAILED), FAILED)
+    return Lesson(score, gains, infeasible, noise=noise, cost=cost)
 
 
 def _worst(spec: JobSpec, lessons: Sequence[Lesson]) -> Lesson:
@@ -144,6 +147,11 @@ def _noise(spec: JobSpec, measurement: Measurement, baseline: Measurement | None
     """Half the 95 % interval is about two standard deviations."""
     low, high = decide.score_interval(spec, measurement, baseline)
     return _bounded((high - low) / 4, FAILED)
+
+
+def _cost(measurement: Measurement) -> float:
+    measured_s = measurement.warmup_s + measurement.window_s
+    return measured_s * measurement.metrics.get("usd_per_hour", 1.0)
 
 
 def _bounded(value: float, size: float) -> float:

@@ -1,6 +1,5 @@
 """What methods with a population share: the better of two trials, the place of a value on its
-scale, a start, and what the neighbours
-of a configuration lead one to expect.
+scale, a start, and what the neighbours of a configuration lead one to expect.
 """
 
 import math
@@ -16,6 +15,7 @@ from tuner.known import Known
 from tuner.model import Suggestion
 from tuner.search.encode import Array
 from tuner.search.history import Lesson
+from tuner.search.niching import niched
 from tuner.search.scale import position, ranked
 from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params, Space
@@ -24,6 +24,8 @@ START = 5
 """Configurations that fill the space before any is bred, the baseline included."""
 NEIGHBOURS = 3
 """Nearest trials by which an untried configuration is judged."""
+NICHED = 3
+"""Objectives from which on a front is kept diverse by directions (NSGA-III), not by crowding."""
 CHUNK = 64
 """Trials that are compared with each other at once, so that thousands stay quick."""
 
@@ -71,7 +73,8 @@ def crowding(lessons: Sequence[Lesson]) -> list[float]:
 
 
 def survivors(told: Sequence[Individual], size: int) -> list[Individual]:
-    """The best, best first: by Pareto rank, within a front the loneliest."""
+    """The best, best first: by Pareto rank, within a front the loneliest; of three and more
+    objectives those that are spread best over the directions."""
     kept: list[Individual] = []
     for begin in range(0, len(told), CHUNK):
         kept = _ordered([*kept, *told[begin : begin + CHUNK]])[:size]
@@ -79,8 +82,12 @@ def survivors(told: Sequence[Individual], size: int) -> list[Individual]:
 
 
 def _ordered(told: Sequence[Individual]) -> list[Individual]:
+    ranks = fronts([individual.lesson for individual in told])
+    gains = np.array([_gains(individual.lesson) for individual in told])
+    if gains.shape[1] >= NICHED:
+        return [told[i] for i in niched(gains, ranks)]
     ordered: list[Individual] = []
-    for front in fronts([individual.lesson for individual in told]):
+    for front in ranks:
         lonely = crowding([told[i].lesson for i in front])
         by_distance = sorted(zip(lonely, front, strict=True), key=lambda pair: -pair[0])
         ordered += [told[i] for _, i in by_distance]

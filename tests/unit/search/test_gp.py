@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tuner.search.bayesian import log_expected_improvement
 from tuner.search.gp import Array, GaussianProcess, Scales
+from tuner.search.outlook import log_expected_improvement
 
 
 def points(count: int, seed: int = 0) -> list[Array]:
