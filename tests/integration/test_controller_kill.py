@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tuner.jobfile import load_job
 from tuner.application import ApplicationState
+from tuner.jobfile import load_job
 from tuner.model import AttemptState, Job, JobState
 from tuner.service import Service
 from tuner.targets.file import read_plan_file

@@ -14,7 +14,8 @@ from tuner.jobfile import load_job_file
 from tuner.model import Attempt, Job, JobState
 from tuner.service import Service
 from tuner.space import Choice, Space
-from tuner.spec import Apply, Budget, JobSpec, Measuring
+from tuner.spec import Budget, JobSpec, Measuring
+from tuner.spec_apply import Apply
 
 pytestmark = [
     pytest.mark.slow,

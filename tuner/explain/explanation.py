@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 from tuner import decide
 from tuner.advice import advice
 from tuner.explain.alternatives import Placed, alternatives
+from tuner.explain.front import front
 from tuner.explain.importance import METHOD, importance
 from tuner.explain.nouns import Explanation
 from tuner.explain.sensitivity import sensitivity
@@ -26,6 +27,7 @@ def explain(job: Job, trials: Sequence[Trial], known: Known | None, placed: Plac
         best=best.number if best is not None else None,
         learned_from=len(model.points),
         method=METHOD,
+        front=tuple(front(spec, trials)),
         advice=advice(spec, trials, best),
     )
     if not model.is_known:

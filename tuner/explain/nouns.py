@@ -74,6 +74,8 @@ class Explanation:
     """Share of the variance that only several parameters together explain."""
     sensitivity: tuple[Effect, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+    front: tuple[Compromise, ...] = ()
+    """Of several objectives, by the first; empty for one."""
     advice: tuple[str, ...] = ()
     """What else is worth knowing of the best trial: input that is waited for, types of nodes."""
     note: str = ""

@@ -29,6 +29,7 @@ export function explainCard({ job, explanation }) {
     h("div", { class: "columns" },
       h("div", { key: "importance" }, importance(explanation)),
       h("div", { key: "alternatives" }, alternatives(explanation, job))),
+    explanation.front.length ? compromises(explanation, job) : null,
     explanation.advice.map((said) => h("p", { key: said }, said)),
     explanation.sensitivity.length ? sensitivity(explanation) : null);
 }
@@ -56,6 +57,16 @@ function alternatives({ alternatives: found, best }, job) {
     rows.length ? parts.table("Cheaper alternatives", [parts.head("Configuration"), parts.head("Gain", true), parts.head("Takes")], rows)
       : h("p", { class: "quiet" }, best === null ? "No trial may win yet." : `Nothing within 2 % of trial ${best} takes less.`),
   ];
+}
+
+function compromises({ front }, job) {
+  const metrics = Object.keys(front[0].gains_pct);
+  const heads = [parts.head("Trial"), ...metrics.map((name) => parts.head(format.words(name), true)), parts.head("Configuration")];
+  const rows = front.map((one) => h("tr", { key: String(one.trial_number) },
+    h("td", null, h("a", { href: trialHref(job.id, one.trial_number) }, `trial ${one.trial_number}`)),
+    ...metrics.map((name) => h("td", { class: "num" }, parts.gain(one.gains_pct[name]))),
+    h("td", null, parts.paramChips(one.params, job.progress.baseline?.params ?? null))));
+  return [h("h3", null, "Compromises that nothing beats"), parts.table("Pareto front", heads, rows)];
 }
 
 function sensitivity({ sensitivity: found, best }) {
