@@ -1,7 +1,6 @@
 """HTTP/1.1 with kept connections over asyncio: as much of it as servers and load need.
 
-A request costs about 0.1 ms of a core on either side, which matters where a router takes the core
-from the models beside it.
+Small on purpose: a router and a load client take their time from the models beside them.
 """
 
 import asyncio
