@@ -42,17 +42,17 @@ def score_interval(
     spec: JobSpec, measurement: Measurement, baseline: Measurement | None
 ) -> tuple[float, float]:
     """The score with every objective at the worse, and at the better, end of its interval."""
-    low = high = 0.0
-    for objective in spec.objectives:
-        ends = measurement.intervals.get(objective.metric)
-        values = ends if ends is not None else (measurement.metrics[objective.metric],) * 2
-        gains = [
-            objective_gain(objective, _with(measurement, objective.metric, value), baseline)
-            for value in values
-        ]
-        low += objective.weight * min(gains)
-        high += objective.weight * max(gains)
-    return low, high
+    ends = [_ends(o, measurement, baseline) for o in spec.objectives]
+    return sum(low for low, _ in ends), sum(high for _, high in ends)
+
+
+def _ends(
+    objective: Objective, measurement: Measurement, baseline: Measurement | None
+) -> tuple[float, float]:
+    name = objective.metric
+    values = measurement.intervals.get(name, (measurement.metrics[name],) * 2)
+    gains = [objective_gain(objective, _with(measurement, name, v), baseline) for v in values]
+    return objective.weight * min(gains), objective.weight * max(gains)
 
 
 def _with(measurement: Measurement, name: str, value: float) -> Measurement:
@@ -118,12 +118,12 @@ def is_admissible(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> 
         return False
     if not measurement.is_stable or measurement.stopped == "beaten":
         return False
-    if _lacks_quality(spec, measurement, baseline):
+    if lacks_quality(spec, measurement, baseline):
         return False
     return all(over <= 0 for over in violations(spec, measurement, baseline).values())
 
 
-def _lacks_quality(spec: JobSpec, measurement: Measurement, baseline: Measurement | None) -> bool:
+def lacks_quality(spec: JobSpec, measurement: Measurement, baseline: Measurement | None) -> bool:
     if spec.quality is None or baseline is None or spec.quality.metric not in baseline.metrics:
         return False
     return spec.quality.metric not in measurement.metrics
@@ -144,7 +144,8 @@ def _screened(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> floa
 def is_beaten(
     spec: JobSpec, measurement: Measurement, best: Measurement | None, baseline: Measurement | None
 ) -> bool:
-    """Whether even the better end of an interval is clearly (5 %) below the best so far.
+    """Whether even the better end of an interval is clearly (5 %) below the best so far, in every
+    objective: what is better in one may be on the front.
 
     Never by a figure whose interval is not known yet: a slow start would pass for a slow trial.
     """
@@ -152,9 +153,10 @@ def is_beaten(
         _is_sure(found, o.metric) for o in spec.objectives for found in (measurement, best)
     ):
         return False
-    _, high = score_interval(spec, measurement, baseline)
-    low, _ = score_interval(spec, best, baseline)
-    return high < low - math.log(1.05)
+    return all(
+        _ends(o, measurement, baseline)[1] < _ends(o, best, baseline)[0] - math.log(1.05)
+        for o in spec.objectives
+    )
 
 
 def _is_sure(measurement: Measurement, metric: str) -> bool:

@@ -176,7 +176,7 @@ class Space:
         for name, value in params.items():
             if name not in self.params:
                 return f"{name} is not a parameter of the space"
-            if not _admits(self.params[name], value):
+            if not admits(self.params[name], value):
                 return f"{name} = {value!r} is outside its range"
         filled = {**{n: _default(p) for n, p in self.params.items()}, **params}
         expected = self.active(filled)
@@ -260,7 +260,8 @@ def _default(parameter: Int | Float | Choice) -> Value:
     return parameter.options[0] if isinstance(parameter, Choice) else parameter.low
 
 
-def _admits(parameter: Int | Float | Choice, value: Value) -> bool:
+def admits(parameter: Int | Float | Choice, value: Value) -> bool:
+    """Whether a value lies on the scale of a parameter."""
     if isinstance(parameter, Float):
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and parameter.low <= float(value) <= parameter.high

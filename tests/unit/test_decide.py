@@ -11,6 +11,7 @@ from tuner import decide
 from tuner.decide import Ask, Conclude, Launch, Situation, Wait
 from tuner.model import Attempt, AttemptState, FailureKind, Trial, TrialState
 from tuner.pairs import candidate_first
+from tuner.spec import Objective
 
 OPEN = Situation(search_over=False, out_of_budget=False)
 OVER = Situation(search_over=True, out_of_budget=False)
@@ -79,6 +80,21 @@ def test_beaten_only_beyond_doubt() -> None:
     assert not decide.is_beaten(spec(), measurement(1500, half_width_pct=40), best, base)
     assert not decide.is_beaten(spec(), measurement(1900, half_width_pct=3), best, base)
     assert not decide.is_beaten(spec(), measurement(10), None, base)
+
+
+def test_what_is_better_in_one_of_two_objectives_is_not_beaten() -> None:
+    """It may be a compromise of the front."""
+    both = replace(
+        spec(),
+        objectives=(
+            Objective(metric="samples_per_s", direction="maximize"),
+            Objective(metric="usd_per_hour", direction="minimize"),
+        ),
+    )
+    fast, slow = (measurement(r, metrics={"usd_per_hour": r / 1000}) for r in (2000.0, 500.0))
+    assert not decide.is_beaten(both, slow, fast, None)
+    dear = measurement(500, metrics={"usd_per_hour": 3.0})
+    assert decide.is_beaten(both, dear, fast, None)
 
 
 def test_nothing_is_beaten_by_a_figure_without_an_interval() -> None:

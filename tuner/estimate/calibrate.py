@@ -59,14 +59,18 @@ def _fit(predict: Predict, measured: Sequence[float], start: Factors) -> Factors
         logs = dict(zip(NAMES, (float(x) for x in scaled * sds), strict=True))
         times = predict(start.scaled(logs, frozenset()))
         off = [math.log(t / m) / NOISE_SD for t, m in zip(times, measured, strict=True)]
-        return [*off, *scaled]
+        return [*map(_softened, off), *scaled]
 
-    # A single slow run must not drag all others along: beyond 2 deviations it counts linearly.
-    found = least_squares(
-        residuals, np.zeros(len(NAMES)), bounds=(-4, 4), loss="soft_l1", f_scale=2
-    )
+    found = least_squares(residuals, np.zeros(len(NAMES)), bounds=(-4, 4))
     precision = found.jac.T @ found.jac
     posterior = np.sqrt(np.diag(np.linalg.inv(precision)))
     told = frozenset(name for name, sd in zip(NAMES, posterior, strict=True) if sd <= TOLD)
     logs = {name: float(x * sd) for name, x, sd in zip(NAMES, found.x, sds, strict=True)}
     return start.scaled(logs, told)
+
+
+def _softened(deviations: float) -> float:
+    """A single slow run must not drag all others along: beyond 2 deviations its loss is linear
+    (soft L1), while the priors stay normal."""
+    square = (deviations / 2) ** 2
+    return math.copysign(2 * math.sqrt(2 * (math.sqrt(1 + square) - 1)), deviations)

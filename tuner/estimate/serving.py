@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from tuner.estimate.queueing import Replicas, least, wait_quantile_s
 
 MAX_REPLICAS = 10_000
+STEPS = 64
+"""Rates that are tried before the limit is looked for between two of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +81,19 @@ def _z(share: float) -> float:
 
 
 def highest_rate_per_s(count: int, batching: Batching, slo_s: float, share: float = 0.99) -> float:
-    """The highest rate from which on the quantile is above the limit; 0 where it always is."""
+    """The highest rate from which on the quantile is above the limit; 0 where it always is.
+
+    A batch that waits for others fills faster at a higher rate: the search comes from above.
+    """
 
     def is_late(rate_per_s: float) -> bool:
         return latency_quantile_s(rate_per_s, count, batching, share) > slo_s
 
-    if is_late(1e-9):
+    step = count * batching.capacity_per_s / STEPS
+    held = next((n for n in range(STEPS - 1, 0, -1) if not is_late(n * step)), 0)
+    if held == 0 and is_late(1e-9):
         return 0.0
-    return least(is_late, 0.0, count * batching.capacity_per_s)
+    return least(is_late, held * step, (held + 1) * step)
 
 
 def fewest_replicas(
@@ -98,4 +105,5 @@ def fewest_replicas(
         return None
     # Replicas share the rate evenly, so that what one bears decides.
     count = max(1, math.ceil(rate_per_s / each))
-    return count if count <= MAX_REPLICAS else None
+    is_held = latency_quantile_s(rate_per_s, count, batching, share) <= slo_s
+    return count if count <= MAX_REPLICAS and is_held else None

@@ -88,14 +88,27 @@ def held_share(tables: Sequence[EmbeddingTables], strategy: str, num_ranks: int)
         return 1.0
     if strategy != "table_wise":
         return 1 / num_ranks
+    return max(sum(t.rows * t.dim for t in held) for held in dealt(tables, num_ranks)) / (
+        total_values(tables)
+    )
+
+
+def dealt(tables: Sequence[EmbeddingTables], num_ranks: int) -> list[list[EmbeddingTables]]:
+    """Whole tables to ranks, the largest first to the emptiest."""
+    ranks: list[list[EmbeddingTables]] = [[] for _ in range(num_ranks)]
     loads = [0] * num_ranks
-    for size in sorted((t.rows * t.dim for t in tables for _ in range(t.count)), reverse=True):
-        loads[loads.index(min(loads))] += size
-    return max(loads) / total_values(tables)
+    every = (t for t in tables for _ in range(t.count))
+    for table in sorted(every, key=lambda t: -t.rows * t.dim):
+        emptiest = loads.index(min(loads))
+        ranks[emptiest].append(table)
+        loads[emptiest] += table.rows * table.dim
+    return ranks
 
 
 def rows_held(tables: Sequence[EmbeddingTables], strategy: str, num_ranks: int) -> float:
     """Rows of which the fullest rank keeps an optimizer state; all of them column-wise, as every
     rank holds a slice of each row."""
+    if strategy == "table_wise" and num_ranks > 1 and tables:
+        return max(sum(t.rows for t in held) for held in dealt(tables, num_ranks))
     whole = strategy == "column_wise"
     return math.ceil(total_rows(tables) * (1 if whole else held_share(tables, strategy, num_ranks)))

@@ -28,6 +28,7 @@ def sensitivity(
         if name in best.params and model.is_varied(name)
         for value in _values(parameter)
         if (moved := _moved(spec.space, best.params, name, value)) is not None
+        and model.is_placeable(moved)
     ]
     if not moves:
         return []

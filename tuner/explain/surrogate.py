@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tuner.known import Known
+from tuner.known import NEVER, Known
 from tuner.model import Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
@@ -50,10 +50,15 @@ class Surrogate:
         """Every member of a small space, else some by chance, the same at every call."""
         size = self._space.raw_size()
         if size is not None and size <= LISTABLE:
-            return list(self._space.members())
+            return [params for params in self._space.members() if self.is_placeable(params)]
         rng = random.Random(0)
         drawn = (self._space.sample(rng) for _ in range(SAMPLES))
-        return list({identity(self._space, params): params for params in drawn if params}.values())
+        found = {identity(self._space, params): params for params in drawn if params}
+        return [params for params in found.values() if self.is_placeable(params)]
+
+    def is_placeable(self, params: Params) -> bool:
+        """Whether there is room and a price for it, where that is known beforehand."""
+        return self._known is None or self._known(params) > NEVER
 
     def is_varied(self, name: str) -> bool:
         """Whether configurations that were measured differ in a parameter where it applies."""

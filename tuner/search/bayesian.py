@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import ndtr
 from threadpoolctl import threadpool_limits
 
-from tuner.known import Known
+from tuner.known import NEVER, Known
 from tuner.model import Suggestion, Trial
 from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess
@@ -86,10 +86,15 @@ class BayesianSearcher(OneByOne):
         ranked = sorted(lessons, key=lambda told: (told[1].infeasible > 0, -told[1].score))
         good = [params for params, _ in ranked[:TOP]]
         candidates = self._unseen.pool(rng, [*good, *(self._prior.good() if self._prior else ())])
+        if self._known is not None:
+            known = self._known
+            candidates = [p for p in candidates if known(p) > NEVER] or candidates
         if not candidates:
             return None
         outlook = self._outlook(lessons, candidates)
         worth, toward = outlook.worth(), ""
+        # What is on offer, whichever is chosen for its cost or for the front.
+        offered = None if outlook.best is None else math.exp(float(worth.max()))
         ahead = worth
         if len(self._spec.objectives) > 1 and len(self._history.taken) % 2:
             weights = direction(len(self._spec.objectives), rng)
@@ -100,7 +105,7 @@ class BayesianSearcher(OneByOne):
             params=candidates[chosen],
             reason=f"{outlook.told(chosen, len(lessons))}{toward}",
             predicted=self._predicted(float(outlook.mean[chosen])),
-            expected_gain=None if outlook.best is None else math.exp(float(worth[chosen])),
+            expected_gain=offered,
         )
 
     def _along(
@@ -112,11 +117,12 @@ class BayesianSearcher(OneByOne):
         """What candidates are worth along one direction of several objectives, so that the whole
         front is found, and not only what the weights of the job make of it."""
         measured = [(params, lesson) for params, lesson in lessons if lesson.is_measured]
-        values = scalarised(np.array([lesson.gains for _, lesson in measured]), weights)
-        points = [params for params, _ in measured]
-        model = Blend(self._spec.space, None, points, values, np.zeros(len(values)))
-        mean, deviation = model.predict(candidates)
         may_win = [lesson.infeasible <= 0 for _, lesson in measured]
+        gains = np.array([lesson.gains for _, lesson in measured])
+        values = scalarised(gains, weights, may_win)
+        points = [params for params, _ in measured]
+        model = self._model(None, points, values, np.zeros(len(values)))
+        mean, deviation = model.predict(candidates)
         return Outlook(
             mean=mean,
             deviation=deviation,
@@ -134,7 +140,7 @@ class BayesianSearcher(OneByOne):
     ) -> Array:
         known = None
         if self._known is not None:
-            costly = [params for params, lesson in lessons if lesson.cost > 0]
+            costly = [params for params, lesson in lessons if lesson.measured_s > 0]
             known = self._known_of(costly), self._known_of(candidates)
         return expected_log_cost(self._spec.space, lessons, candidates, known)
 
@@ -156,7 +162,7 @@ class BayesianSearcher(OneByOne):
         known = self._known_of(points)
         targets = np.array([lesson.score for _, lesson in measured]) - known
         noise = np.array([lesson.noise**2 for _, lesson in measured])
-        model = self._model(points, targets, noise)
+        model = self._model(self._prior, points, targets, noise)
         mean, deviation = model.predict(candidates)
         at_points = model.predict(points)[0] + known
         may_win = [lesson.infeasible <= 0 for _, lesson in measured]
@@ -167,16 +173,18 @@ class BayesianSearcher(OneByOne):
             best=float(at_points[may_win].max()) if any(may_win) else None,
         )
 
-    def _model(self, points: Sequence[Params], targets: Array, noise: Array) -> Blend:
+    def _model(
+        self, prior: Expectation | None, points: Sequence[Params], targets: Array, noise: Array
+    ) -> Blend:
         """As if what runs now had given what is expected of it (Ginsbourger et al. 2010): what is
         suggested beside it then lies elsewhere."""
         space, pending = self._spec.space, self._history.pending()
-        told = Blend(space, self._prior, points, targets, noise)
+        told = Blend(space, prior, points, targets, noise)
         if not pending:
             return told
         targets = np.concatenate([targets, told.predict(pending)[0]])
         noise = np.concatenate([noise, np.zeros(len(pending))])
-        return Blend(space, self._prior, [*points, *pending], targets, noise, told)
+        return Blend(space, prior, [*points, *pending], targets, noise, told)
 
     def _chance(self, lessons: Sequence[tuple[Params, Lesson]], seen: Sequence[Array]) -> Array:
         labels = np.array([_label(lesson) for _, lesson in lessons])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.expression import Value
-from tuner.search.scale import filled, ranked
+from tuner.search.scale import ends, filled, ranked
 from tuner.space import Choice, Float, Int, Params, Space
 
 Array = NDArray[np.float64]
@@ -43,4 +43,4 @@ def _bounds(parameter: Int | Float | Choice) -> tuple[float, float]:
     if isinstance(parameter, Choice):
         options = ranked(parameter)
         return float(options[0]), float(options[-1])
-    return float(parameter.low), float(parameter.high)
+    return ends(parameter)

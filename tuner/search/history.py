@@ -31,8 +31,10 @@ class Lesson(NamedTuple):
     """Whether score and gains are its own."""
     noise: float = 0.0
     """Standard deviation of the score, by the interval of its measurement."""
-    cost: float = 0.0
-    """Of measuring it: seconds, times USD per hour where prices are known; 0 where it is not."""
+    measured_s: float = 0.0
+    """What its measurement took; 0 where there is none."""
+    usd_per_hour: float | None = None
+    """The price of what it held; None where it is not known."""
 
 
 class History:
@@ -127,12 +129,21 @@ def _lesson(spec: JobSpec, trial: Trial, baseline: Measurement | None) -> Lesson
     if not all(map(math.isfinite, (score, *gains))):
         return None
     score, gains = _bounded(score, EXTREME), tuple(_bounded(gain, EXTREME) for gain in gains)
-    noise, cost = _noise(spec, measurement, baseline), _cost(measurement)
+    told = Lesson(
+        score,
+        gains,
+        FAILED,
+        noise=_noise(spec, measurement, baseline),
+        measured_s=measurement.warmup_s + measurement.window_s,
+        usd_per_hour=measurement.metrics.get("usd_per_hour"),
+    )
     if trial.failure is not None or not measurement.is_stable:
-        return Lesson(score, gains, FAILED, noise=noise, cost=cost)
+        return told
+    if decide.lacks_quality(spec, measurement, baseline):
+        return told
     over = decide.violations(spec, measurement, baseline).values()
     infeasible = _bounded(max(over, default=-FAILED), FAILED)
-    return Lesson(score, gains, infeasible, noise=noise, cost=cost)
+    return told._replace(infeasible=infeasible)
 
 
 def _worst(spec: JobSpec, lessons: Sequence[Lesson]) -> Lesson:
@@ -147,11 +158,6 @@ def _noise(spec: JobSpec, measurement: Measurement, baseline: Measurement | None
     """Half the 95 % interval is about two standard deviations."""
     low, high = decide.score_interval(spec, measurement, baseline)
     return _bounded((high - low) / 4, FAILED)
-
-
-def _cost(measurement: Measurement) -> float:
-    measured_s = measurement.warmup_s + measurement.window_s
-    return measured_s * measurement.metrics.get("usd_per_hour", 1.0)
 
 
 def _bounded(value: float, size: float) -> float:

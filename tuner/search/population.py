@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.expression import Value
-from tuner.known import Known
+from tuner.known import NEVER, Known
 from tuner.model import Suggestion
 from tuner.search.encode import Array
 from tuner.search.history import Lesson
 from tuner.search.niching import niched
-from tuner.search.scale import position, ranked
+from tuner.search.scale import ends, position, ranked
 from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params, Space
 
@@ -111,6 +111,8 @@ def most_promising(
     It is a weighted mean of what they gave, which is crude: it cannot expect more than the best
     seen (beyond what is known), but it saves trials beside the bad ones and the failures.
     """
+    if known is not None:
+        candidates = [p for p in candidates if known(p) > NEVER] or candidates
     expected = expect(space, told, candidates, known)
     return candidates[rng.choice(fronts(expected)[0])]
 
@@ -158,9 +160,9 @@ def start(
 
 
 def _best_known(unseen: Unseen, rng: random.Random, known: Known) -> dict[str, Value] | None:
-    """What has no known price, as it cannot be placed, is at 0 and left out."""
-    told = [(worth, p) for p in unseen.pool(rng, []) if (worth := known(p)) != 0]
-    most = max((worth for worth, _ in told), default=0.0)
+    """What cannot be placed, or has no price, is left out."""
+    told = [(worth, p) for p in unseen.pool(rng, []) if (worth := known(p)) > NEVER]
+    most = max((worth for worth, _ in told), default=NEVER)
     best = [params for worth, params in told if worth == most]
     return rng.choice(best) if len(best) < len(told) else None
 
@@ -171,8 +173,7 @@ def at_share(parameter: Int | Float | Choice, where: float) -> Value:
     if isinstance(parameter, Choice):
         options = ranked(parameter)
         return options[round(where * (len(options) - 1))]
-    low = float(parameter.low)
-    high = float(parameter.high if isinstance(parameter, Float) else parameter.values()[-1])
+    low, high = ends(parameter)
     value = low * (high / low) ** where if parameter.log else low + where * (high - low)
     if isinstance(parameter, Float):
         return max(low, min(high, value))

@@ -46,8 +46,14 @@ def coordinates(parameter: Int | Float | Choice, value: Value) -> Vector:
     return tuple(math.sqrt(0.5) if option == value else 0.0 for option in options)
 
 
+def ends(parameter: Int | Float) -> tuple[float, float]:
+    """The lowest and the highest value that it takes."""
+    highest = parameter.high if isinstance(parameter, Float) else parameter.values()[-1]
+    return float(parameter.low), float(highest)
+
+
 def _share(parameter: Int | Float, value: float) -> float:
-    low, high = float(parameter.low), float(parameter.high)
+    low, high = ends(parameter)
     if low == high:
         return 0.0
     if parameter.log:

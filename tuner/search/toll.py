@@ -25,11 +25,11 @@ def expected_log_cost(
     `known`: the known part of the log gain of the lessons that have a cost [n], and of the
     candidates [m]: it goes by the price, and how strongly is learned.
     """
-    told = [(params, lesson.cost) for params, lesson in lessons if lesson.cost > 0]
+    told = [(params, lesson) for params, lesson in lessons if lesson.measured_s > 0]
     if len(told) < MIN_COSTS:
         return np.zeros(len(candidates))
     points = features(space, [params for params, _ in told])
-    costs = np.log([cost for _, cost in told])
+    costs = np.log(_costs([lesson for _, lesson in told]))
     at = features(space, candidates)
     if known is None:
         return GaussianProcess(points, costs, np.zeros(len(costs))).predict(at)[0]
@@ -37,3 +37,12 @@ def expected_log_cost(
     trend = Trend(columns=here, spread=float(here.std()))
     model = GaussianProcess(points, costs, np.zeros(len(costs)), trend=trend)
     return model.predict(at, there)[0]
+
+
+def _costs(lessons: Sequence[Lesson]) -> list[float]:
+    """In USD-seconds per hour where every price is known, else in seconds."""
+    prices = [lesson.usd_per_hour for lesson in lessons]
+    known = [price for price in prices if price is not None and price > 0]
+    if len(known) < len(lessons):
+        known = [1.0] * len(lessons)
+    return [lesson.measured_s * price for lesson, price in zip(lessons, known, strict=True)]

@@ -20,7 +20,7 @@ from tuner.search.encode import Array, features
 from tuner.search.gp import GaussianProcess, Scales, Trend
 from tuner.search.history import History
 from tuner.search.scale import identity
-from tuner.space import Choice, Params, Space
+from tuner.space import Params, Space, admits
 from tuner.spec import JobSpec
 
 MIN_POINTS = 4
@@ -215,9 +215,7 @@ def _is_listed(space: Space, params: Params) -> bool:
     """Whether every value lies on the scale of its parameter."""
     for name, value in params.items():
         parameter = space.params.get(name)
-        if parameter is None:
-            return False
-        if isinstance(parameter, Choice) and value not in parameter.options:
+        if parameter is None or not admits(parameter, value):
             return False
     return True
 

@@ -74,3 +74,13 @@ def test_the_fewest_replicas_hold_the_limit_and_one_less_does_not() -> None:
 def test_a_limit_below_the_time_of_one_request_is_never_held() -> None:
     assert fewest_replicas(1, GROWING, 0.001) is None
     assert highest_rate_per_s(1, GROWING, 0.001) == 0
+
+
+def test_a_batch_that_fills_too_slowly_at_low_rates_may_hold_the_limit_at_high_ones() -> None:
+    slow = Batching(fixed_s=0.002, each_s=0.0005, max_size=32, max_wait_s=0.07)
+    assert latency_quantile_s(1e-6, 1, slow) > 0.06
+    rate = highest_rate_per_s(1, slow, 0.06)
+    assert rate > 1000
+    assert latency_quantile_s(0.999 * rate, 1, slow) <= 0.06
+    assert fewest_replicas(0.9 * rate, slow, 0.06) == 1
+    assert fewest_replicas(1.0, slow, 0.06) is None

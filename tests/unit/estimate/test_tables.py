@@ -44,6 +44,9 @@ def test_what_the_fullest_rank_holds() -> None:
 def test_a_slice_of_every_row_keeps_the_state_of_every_row() -> None:
     assert tables.rows_held(TWO, "column_wise", 4) == 2000
     assert tables.rows_held(TWO, "row_wise", 4) == 500
+    long = EmbeddingTables(count=1, rows=1_000_000, dim=8)
+    wide = EmbeddingTables(count=1, rows=1000, dim=8000)
+    assert tables.rows_held((long, wide), "table_wise", 2) == 1_000_000
 
 
 def test_spread_data_parallel_every_row_is_touched() -> None:

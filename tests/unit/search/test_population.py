@@ -6,6 +6,8 @@ import random
 import pytest
 
 from tests.unit.search.search_cases import TINY
+from tuner.expression import Value
+from tuner.known import NEVER
 from tuner.search.history import Lesson
 from tuner.search.population import (
     Individual,
@@ -18,7 +20,7 @@ from tuner.search.population import (
     start,
     survivors,
 )
-from tuner.search.scale import identity
+from tuner.search.scale import coordinates, identity
 from tuner.search.unseen import Unseen
 from tuner.space import Choice, Float, Int, Params, Space
 
@@ -92,8 +94,9 @@ def test_the_start_holds_the_best_by_what_is_known() -> None:
 
     def known(params: Params) -> float:
         if params["nproc"] == 3:
-            return 0.0  # cannot be placed
-        return -1.0 if params == {"nproc": 2, "strategy": "row_wise"} else -2.0
+            return NEVER
+        # A price of 1 an hour is a price like any other.
+        return 0.0 if params == {"nproc": 2, "strategy": "row_wise"} else -2.0
 
     suggestion = start(unseen, random.Random(0), 2, known)
     assert suggestion is not None
@@ -117,3 +120,18 @@ def test_a_place_on_a_scale_has_a_value(
     parameter: Int | Float | Choice, where: float, value: float
 ) -> None:
     assert at_share(parameter, where) == pytest.approx(value)
+
+
+def test_what_cannot_be_placed_is_not_tried_for_several_objectives_either() -> None:
+    trials = [Individual({"x": x}, lesson(x / 100, 1 - x / 100)) for x in (0, 50, 100)]
+
+    def known(params: Params) -> float:
+        return NEVER if params["x"] == 99 else 0.0
+
+    candidates: list[dict[str, Value]] = [{"x": 99}, {"x": 40}]
+    assert most_promising(LINE, trials, candidates, random.Random(0), known) == {"x": 40}
+
+
+def test_a_value_stands_still_on_a_scale_whose_end_no_step_reaches() -> None:
+    parameter = Int(low=0, high=29, step=10)
+    assert [at_share(parameter, coordinates(parameter, v)[0]) for v in (0, 10, 20)] == [0, 10, 20]

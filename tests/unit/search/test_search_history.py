@@ -9,7 +9,7 @@ from tests.unit.search.search_cases import TINY, ended, failed, job, waiting
 from tuner.model import FailureKind, Suggestion, TrialState
 from tuner.search.history import EXTREME, FAILED, History, Lesson
 from tuner.space import key
-from tuner.spec import JobSpec, Limit, Objective
+from tuner.spec import JobSpec, Limit, Objective, Quality
 
 MEMBERS = list(TINY.members())
 SPEC = job(TINY)
@@ -149,3 +149,15 @@ def test_chance_depends_on_seed_and_history_only() -> None:
     history = History(job(TINY, seed=1), ())
     history.add(waiting(1, MEMBERS[1]))
     assert history.rng().random() != draws[0]
+
+
+def test_what_lacks_the_quality_figure_of_the_baseline_may_not_win() -> None:
+    spec = replace(SPEC, quality=Quality(metric="auc"))
+    trials = [
+        ended(0, MEMBERS[0], samples_per_s=100.0, auc=0.75),
+        ended(1, MEMBERS[1], samples_per_s=300.0),
+        ended(2, MEMBERS[2], samples_per_s=200.0, auc=0.75),
+    ]
+    told = [lesson.infeasible for _, lesson in History(spec, trials).lessons()]
+    assert told[1] == FAILED
+    assert max(told[0], told[2]) <= 0

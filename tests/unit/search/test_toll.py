@@ -15,7 +15,7 @@ KINDS = Space(params={"kind": Choice(options=("a", "b", "c", "d", "e"))})
 
 
 def lesson(cost: float) -> Lesson:
-    return Lesson(0.0, (0.0,), -1.0, cost=cost)
+    return Lesson(0.0, (0.0,), -1.0, measured_s=cost)
 
 
 def test_costs_are_learned_where_enough_are_seen() -> None:
@@ -40,7 +40,16 @@ def test_the_price_of_what_was_never_tried_is_known() -> None:
 def test_a_trial_costs_its_seconds_times_its_price() -> None:
     trials = [ended(0, {"x": 0}, samples_per_s=1.0, usd_per_hour=0.5)]
     ((_, told),) = History(job(LINE), trials).lessons()
-    assert told.cost == (10 + 1) * 0.5
+    assert (told.measured_s, told.usd_per_hour) == (11, 0.5)
+
+
+def test_without_every_price_only_seconds_are_compared() -> None:
+    told: list[tuple[Params, Lesson]] = [
+        ({"x": x}, lesson(10.0)._replace(usd_per_hour=30.0 if x > 5 else None))
+        for x in (0, 3, 7, 10)
+    ]
+    low, high = expected_log_cost(LINE, told, [{"x": 1}, {"x": 9}], None)
+    assert abs(high - low) < 0.1
 
 
 def test_of_equal_prospects_the_cheaper_trial_is_chosen() -> None:

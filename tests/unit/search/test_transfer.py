@@ -178,3 +178,14 @@ def test_prices_of_an_earlier_job_are_taken_out() -> None:
         if t.measurement is not None
     ]
     assert history_of([earlier("a", spec)], {"a": unpriced}, spec) is None
+
+
+def test_values_off_the_scale_of_the_new_job_are_not_remembered() -> None:
+    narrow = Space(params={**SPACE.params, "workers": Int(low=1, high=7)})
+    prior = Prior(narrow, [source(every=1)])
+    assert prior.num_sources == 1
+    assert all(narrow.contains(params) for params in prior.good())
+    listed = Space(params={**SPACE.params, "workers": Choice(options=("auto", "off"))})
+    words = Source(points=tuple({**p, "workers": "auto"} for p in MEMBERS[:9]), gains=(0.0,) * 9)
+    assert Prior(listed, [words]).num_sources == 1
+    assert Prior(SPACE, [words]).num_sources == 0
