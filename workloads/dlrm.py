@@ -17,8 +17,8 @@ from tuner import report
 from workloads import clicks, common, movielens
 from workloads.dlrm_model import Dlrm, Sent, set_compile_cache
 from workloads.dlrm_options import Options, parse
-from workloads.movielens import Batch, Span
-from workloads.progress import Progress, spans
+from workloads.movielens import Batch
+from workloads.progress import Progress, evaluate_at, walk
 
 
 def sent_ahead(model: Dlrm, batches: Iterable[Batch]) -> Iterator[Sent]:
@@ -49,7 +49,7 @@ def main(words: list[str]) -> None:
     device = common.pick_device(world)
     batches = clicks.load_batches(
         clicks.Share(data, world),
-        _spans(options, world),
+        walk(options, world),
         options.loader_workers,
         options.prefetch,
         pin_memory=device.type == "cuda",
@@ -74,22 +74,15 @@ def learn(
         report.value(**model.warm_up())
     progress = Progress(device, world)
     sent = sent_ahead(model, batches) if options.pipeline == "ids" else map(model.send, batches)
-    evaluate_at = (options.eval_at_samples or 0) // world.world_size * world.world_size
-    for (start, stop), batch in zip(_spans(options, world), sent, strict=True):
+    evaluated_at = evaluate_at(options, world)
+    for (start, stop), batch in zip(walk(options, world), sent, strict=True):
         loss = model.train(batch, stop - start)
         progress.step(len(batch.label), loss)
-        if stop == evaluate_at:
-            progress.tell(loss)
-            with report.pause():
-                quality = clicks.evaluate(model.predict, data, world)
-            report.value(**quality, quality_samples=stop)
-            progress.print(f"{stop:,} samples, on the test set: {quality}")
+        if stop == evaluated_at:
+            progress.tell_quality(
+                stop, loss, lambda: clicks.evaluate(model.predict, data, world), "the test set"
+            )
     progress.tell(loss)
-
-
-def _spans(options: Options, world: common.World) -> Iterator[Span]:
-    size, marks = options.global_batch_size, (options.eval_at_samples, options.max_samples)
-    return spans(size, world.world_size, *marks)
 
 
 if __name__ == "__main__":

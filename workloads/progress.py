@@ -1,7 +1,8 @@
-"""How the DLRMs walk through their samples and tell of it."""
+"""How training walks through its samples and tells of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,6 +13,19 @@ from workloads.movielens import Span
 
 CUDA_REPORT_S = 0.02
 PRINT_S = 1.0
+
+
+class Marked(Protocol):
+    """How far to train, and when to evaluate; in samples of all ranks."""
+
+    @property
+    def global_batch_size(self) -> int: ...
+
+    @property
+    def eval_at_samples(self) -> int | None: ...
+
+    @property
+    def max_samples(self) -> int | None: ...
 
 
 class Progress:
@@ -45,10 +59,31 @@ class Progress:
             self._printed_s = self._told_s
             self.print(f"{self._trained:,} samples, loss {values['loss']:.4f}")
 
+    def tell_quality(
+        self, samples: int, loss: Tensor, evaluate: Callable[[], dict[str, float]], held_out: str
+    ) -> None:
+        """What an evaluation after so many samples finds; it is no part of the steps."""
+        self.tell(loss)
+        with report.pause():
+            quality = evaluate()
+        report.value(**quality, quality_samples=samples)
+        self.print(f"{samples:,} samples, on {held_out}: {quality}")
+
     def print(self, text: str) -> None:
         """A line for people, by the first rank only."""
         if self._world.rank == 0:
             print(text, flush=True)
+
+
+def evaluate_at(options: Marked, world: World) -> int:
+    """After how many samples, the same number by every rank; 0: never."""
+    return (options.eval_at_samples or 0) // world.world_size * world.world_size
+
+
+def walk(options: Marked, world: World) -> Iterator[Span]:
+    """The spans of a whole training."""
+    marks = options.eval_at_samples, options.max_samples
+    return spans(options.global_batch_size, world.world_size, *marks)
 
 
 def spans(

@@ -19,9 +19,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
-from tuner import report
 from workloads import common, movielens, sequential_data, sequential_parallel
-from workloads.progress import Progress, spans
+from workloads.progress import Progress, evaluate_at, walk
 from workloads.sequential_data import Batch, Histories, Share
 from workloads.sequential_model import Hstu, hits_and_gains, rank_of_answer
 from workloads.sequential_parallel import CHECKPOINTING, STRATEGIES, Spec, Spread
@@ -197,20 +196,15 @@ def main(words: list[str]) -> None:
 
 
 def learn(options: Options, world: common.World, device: torch.device) -> None:
-    data, size = sequential_data.load(), world.world_size
+    data = sequential_data.load()
     trainer = Trainer(options, world, device, data)
     progress = Progress(device, world)
-    evaluate_at = (options.eval_at_samples or 0) // size * size
-    marks = options.eval_at_samples, options.max_samples
-    for start, stop in spans(options.global_batch_size, size, *marks):
+    evaluated_at = evaluate_at(options, world)
+    for start, stop in walk(options, world):
         loss = trainer.train(sequential_data.users_of(data, (start, stop), options.seed))
-        progress.step((stop - start) // size, loss)
-        if stop == evaluate_at:
-            progress.tell(loss)
-            with report.pause():
-                quality = trainer.evaluate()
-            report.value(**quality, quality_samples=stop)
-            progress.print(f"{stop:,} samples, on held-out films: {quality}")
+        progress.step((stop - start) // world.world_size, loss)
+        if stop == evaluated_at:
+            progress.tell_quality(stop, loss, trainer.evaluate, "held-out films")
     progress.tell(loss)
 
 

@@ -22,8 +22,8 @@ import torch.distributed as dist
 from tuner import report
 from workloads import clicks, common, movielens, table_plan
 from workloads.dlrm_options import LR_BATCH
-from workloads.movielens import Batch, Span
-from workloads.progress import Progress, spans
+from workloads.movielens import Batch
+from workloads.progress import Progress, evaluate_at, walk
 from workloads.table_rows import TableSpec
 from workloads.torchrec_calibration import SHARDING_TYPES, read_factors
 
@@ -176,7 +176,7 @@ def main(words: list[str]) -> None:
     device = common.pick_device(world)
     batches = clicks.load_batches(
         clicks.Share(data, world),
-        _spans(options, world),
+        walk(options, world),
         options.loader_workers,
         options.prefetch,
         pin_memory=device.type == "cuda",
@@ -242,23 +242,16 @@ def learn(
     """Everything that must be gone before the process group ends: with DDP alive that hangs."""
     model = spread(options, world, device, data)
     progress = Progress(device, world)
-    evaluate_at = (options.eval_at_samples or 0) // world.world_size * world.world_size
-    tell_plan(model, clicks.Share(data, world)[next(_spans(options, world))], progress)
-    for (_, stop), batch in zip(_spans(options, world), batches, strict=True):
+    evaluated_at = evaluate_at(options, world)
+    tell_plan(model, clicks.Share(data, world)[next(walk(options, world))], progress)
+    for (_, stop), batch in zip(walk(options, world), batches, strict=True):
         loss = model.train(batch)
         progress.step(len(batch.label), loss)
-        if stop == evaluate_at:
-            progress.tell(loss)
-            with report.pause():
-                quality = clicks.evaluate(model.predict, data, world)
-            report.value(**quality, quality_samples=stop)
-            progress.print(f"{stop:,} samples, on the test set: {quality}")
+        if stop == evaluated_at:
+            progress.tell_quality(
+                stop, loss, lambda: clicks.evaluate(model.predict, data, world), "the test set"
+            )
     progress.tell(loss)
-
-
-def _spans(options: Options, world: common.World) -> Iterator[Span]:
-    size, marks = options.global_batch_size, (options.eval_at_samples, options.max_samples)
-    return spans(size, world.world_size, *marks)
 
 
 if __name__ == "__main__":
