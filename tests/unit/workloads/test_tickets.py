@@ -86,8 +86,8 @@ def test_workers_elsewhere_ask_over_the_network() -> None:
     assert part == 1
     taken: list[int] = []
     worker = threading.Thread(target=lambda: taken.extend(all_taken(far.take, far.done)))
+    far.done(part)  # a worker has one thread that asks
     worker.start()
-    far.done(part)
     mine = all_taken(near.take, near.done)
     worker.join(10)
     queue.wait_until_left()
