@@ -29,6 +29,7 @@ def lines(explanation: Explanation, baseline: dict[str, Value]) -> list[str]:
         *_importance(explanation),
         *_sensitivity(explanation),
         *_alternatives(explanation, baseline),
+        *_front(explanation, baseline),
         *(["", "Advice", *explanation.advice] if explanation.advice else []),
     ]
 

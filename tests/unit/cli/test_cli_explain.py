@@ -5,7 +5,7 @@ import json
 from tests.unit.cli.conftest import Invoke
 from tests.unit.cli.fake_service import FakeService
 from tuner.cli.explain import lines
-from tuner.explain.nouns import Alternative, Effect, Explanation, Importance
+from tuner.explain.nouns import Alternative, Compromise, Effect, Explanation, Importance
 
 FOUND = Explanation(
     job_id="job_1",
@@ -46,6 +46,13 @@ FOUND = Explanation(
             savings_pct={"cores": 50.0},
         ),
     ),
+    front=(
+        Compromise(
+            trial_number=5,
+            params={"nnodes": 4, "precision": "bf16"},
+            gains_pct={"samples_per_s": 40.0, "usd_per_million_samples": -8.0},
+        ),
+    ),
 )
 
 
@@ -67,6 +74,12 @@ def test_moves_show_the_prediction_and_what_was_measured() -> None:
 def test_alternatives_show_what_they_take_less() -> None:
     rows = [" ".join(line.split()) for line in lines(FOUND, {"nnodes": 2, "precision": "bf16"})]
     assert "predicted -1.5 % cores -50.0 % nnodes=1" in rows
+
+
+def test_compromises_show_the_gain_of_each_objective() -> None:
+    rows = [" ".join(line.split()) for line in lines(FOUND, {"nnodes": 2, "precision": "bf16"})]
+    assert "Trial samples_per_s usd_per_million_samples Configuration" in rows
+    assert "5 +40.0 % -8.0 % nnodes=4" in rows
 
 
 def test_json_has_every_part_and_a_missing_job_is_told(
