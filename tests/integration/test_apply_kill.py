@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def killed(kind: str, folder: Path, stride: int) -> tuple[int, list[list[str]]]:
+def killed(kind: str, folder: Path, stride: int) -> tuple[int, int, list[list[str]]]:
     done = subprocess.run(
         [
             sys.executable,
@@ -26,13 +26,14 @@ def killed(kind: str, folder: Path, stride: int) -> tuple[int, list[list[str]]]:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout)
-    return told["points"], told["shown"]
+    return told["points"], told["kills"], told["shown"]
 
 
 @pytest.mark.slow
 def test_a_plan_file_converges_wherever_the_controller_is_killed(tmp_path: Path) -> None:
-    points, shown = killed("file", tmp_path, 1)
+    points, kills, shown = killed("file", tmp_path, 1)
     assert points >= 12, "every write and act of the way there, before and after"
+    assert kills >= 20, "on the way there, and on the way back"
     assert {tuple(found) for found in shown} == {("canary", "True", "rolled_back", "True")}
 
 
@@ -40,6 +41,6 @@ def test_a_plan_file_converges_wherever_the_controller_is_killed(tmp_path: Path)
 @pytest.mark.timeout(110)
 def test_a_live_run_converges_wherever_the_controller_is_killed(tmp_path: Path) -> None:
     """Some points here; the program goes through all of them in some minutes."""
-    points, shown = killed("train", tmp_path, 13)
-    assert points >= 9
+    _, kills, shown = killed("train", tmp_path, 13)
+    assert kills >= 2
     assert {tuple(found) for found in shown} == {("live", "True", "rolled_back", "True")}

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.gangs import is_running
+from tests.gangs import is_running, left_of
 from tuner import report
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -64,8 +64,7 @@ def test_any_server_is_started_loaded_and_ended(tmp_path: Path) -> None:
     assert last(lines, "p50_latency_ms") > 0
     assert sum(line.samples for line in lines) > 100
     assert sum(line.pause_s for line in lines) > 0, "the warm-up is no measurement"
-    left = [p for p in psutil.process_iter(["cmdline"]) if str(SERVER) in (p.info["cmdline"] or [])]
-    assert [p for p in left if p.ppid() == os.getpid()] == []
+    assert left_of(tmp_path) == []
 
 
 def test_a_stall_makes_all_requests_late_that_were_due_meanwhile(tmp_path: Path) -> None:

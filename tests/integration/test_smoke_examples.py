@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gangs import python
+from tests.gangs import end_everything, python
 from tuner.executors.host import LocalHost
 from tuner.executors.local import LocalExecutor
 from tuner.jobfile import load_job_file
@@ -46,9 +46,10 @@ def distinct() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor]:
-    executor = LocalExecutor(tmp_path_factory.mktemp("smoke"), warm_package=None)
+    folder = tmp_path_factory.mktemp("smoke")
+    executor = LocalExecutor(folder, warm_package=None)
     yield executor
-    executor.close()
+    end_everything(executor, folder)
 
 
 def smoke_of(executor: LocalExecutor, spec: JobSpec) -> Smoke:

@@ -157,25 +157,28 @@ def main(kind: str, name: str, stride: str = "1") -> None:
     target.apply(OLD, None)
     until(lambda: target.current() == OLD.hash)
     shown: list[list[str]] = []
-    met, at = True, 0
+    met, at, kills = True, 0, 0
     while met:
         asked = new_application(
             owner, NEW, actor="ann", now=datetime.now(UTC), id_suffix=f"{at:03d}"
         )
         store.save(asked)
         met = forked(folder, kind, at)
+        kills += met
         forked(folder, kind, None)
         there = [last(folder).state, str(target.current() == NEW.hash)]
         # Rolled back with the same number of points, so that those of the way back are met too.
         if last(folder).state in (ApplicationState.CANARY, ApplicationState.LIVE):
             store.ask(asked.id, ApplicationWish.ROLL_BACK)
-        met = forked(folder, kind, at) or met
+        back = forked(folder, kind, at)
+        kills += back
+        met = met or back
         forked(folder, kind, None)
         shown.append([*there, last(folder).state, str(target.current() == OLD.hash)])
         at += int(stride)
     store.close()
     target.restore(None)
-    print(json.dumps({"points": at - int(stride), "shown": shown}))
+    print(json.dumps({"points": at - int(stride), "kills": kills, "shown": shown}))
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -60,8 +60,7 @@ class Maker:
 
     def __call__(self, command: LaunchCommand, placement: Placement) -> int:
         self.commands.append(command)
-        if self.code == 0:
-            Path(command.argv[-1].partition("=")[2]).mkdir()
+        Path(command.argv[-1].partition("=")[2]).mkdir()
         return self.code
 
 

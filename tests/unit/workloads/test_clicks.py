@@ -71,14 +71,18 @@ def test_batches_made_ahead_are_the_same_in_the_same_order(prefetch: int) -> Non
 
 
 def test_no_more_batches_than_asked_for_are_made_ahead() -> None:
+    asked: list[int] = []
+
     def endless() -> Iterator[Span]:
         start = 0
         while True:
+            asked.append(start)
             yield start, start + 8
             start += 8
 
     batches = load_batches(Share(make_clicks("synthetic"), World()), endless(), 0, 2, False)
     assert len(next(batches).label) == 8
+    assert len(asked) <= 3
 
 
 @pytest.mark.parametrize("kind", ["movielens", "synthetic"])

@@ -40,10 +40,6 @@ def test_arrivals_keep_their_rate_whatever_it_is(rate: float) -> None:
     assert moments == sorted(moments)
 
 
-def test_a_load_is_the_same_for_the_same_seed() -> None:
-    assert sent("day", 20, 30) == sent("day", 20, 30)
-
-
 def test_a_day_has_its_peak_and_its_trough_and_its_mean() -> None:
     counts = per_second(sent("day", 500, 10), 10)
     assert fmean(counts) == pytest.approx(500, rel=0.05)

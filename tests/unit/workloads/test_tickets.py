@@ -55,7 +55,7 @@ def test_a_pass_begins_when_the_one_before_is_whole() -> None:
     queue, _ = queue_of(2, passes=2)
     first = [queue.take(0) for _ in ROWS]
     asked: list[int | None] = []
-    waiting = threading.Thread(target=lambda: asked.append(queue.take(1)))
+    waiting = threading.Thread(daemon=True, target=lambda: asked.append(queue.take(1)))
     waiting.start()
     for part in first[1:]:
         assert part is not None
@@ -85,7 +85,9 @@ def test_workers_elsewhere_ask_over_the_network() -> None:
     part = far.take()
     assert part == 1
     taken: list[int] = []
-    worker = threading.Thread(target=lambda: taken.extend(all_taken(far.take, far.done)))
+    worker = threading.Thread(
+        daemon=True, target=lambda: taken.extend(all_taken(far.take, far.done))
+    )
     far.done(part)  # a worker has one thread that asks
     worker.start()
     mine = all_taken(near.take, near.done)
