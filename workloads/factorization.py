@@ -122,13 +122,7 @@ def batches(num_rows: int, options: Options, start: int) -> Iterator[tuple[Tenso
     """(rows of the data, samples trained after them), from a position of the sample stream on."""
     size, at = options.global_batch_size, start
     while options.max_samples is None or at < options.max_samples:
-        positions = torch.arange(at, at + size)
-        epochs, places = positions // num_rows, positions % num_rows
-        rows = torch.empty_like(positions)
-        for epoch in torch.unique(epochs).tolist():
-            generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
-            order = torch.randperm(num_rows, generator=generator)
-            rows[epochs == epoch] = order[places[epochs == epoch]]
+        rows = movielens.stream_rows((at, at + size), num_rows, options.seed)
         at += size
         yield rows, at
 

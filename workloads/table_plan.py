@@ -43,5 +43,7 @@ def written_out(text: str, num_tables: int, known: Sequence[str]) -> list[str]:
 def held_bytes(plan: Sequence[str], rows: Sequence[int], dim: int, world_size: int) -> int:
     """Of the values of the tables, on an average rank; data-parallel ones with their gradients."""
     whole = [size * dim * 4 for size in rows]
+    if world_size == 1:  # nothing is sent, so that no gradient is kept
+        return sum(whole)
     shares = zip(plan, whole, strict=True)
     return sum(2 * w if way == "data_parallel" else w // world_size for way, w in shares)

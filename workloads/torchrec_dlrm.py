@@ -12,6 +12,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ import torch.distributed as dist
 
 from tuner import report
 from workloads import clicks, common, movielens, table_plan
+from workloads.dlrm_model import EMBEDDING_LR_SHARE
 from workloads.dlrm_options import LR_BATCH
 from workloads.movielens import Batch
 from workloads.progress import Progress, evaluate_at, walk
@@ -30,7 +32,6 @@ from workloads.torchrec_calibration import SHARDING_TYPES, read_factors
 if TYPE_CHECKING:
     from workloads.torchrec_model import SpreadDlrm
 
-EMBEDDING_LR_SHARE = 0.1
 PLANNERS = ("planner", "planner_any")
 OPTIMIZERS = ("rowwise_adagrad", "adagrad", "sgd")
 
@@ -161,7 +162,8 @@ def is_installed() -> bool:
 def prepare() -> None:
     """What any trial does first; a warm start has it done once, before it forks their ranks."""
     torch.set_num_threads(1)  # other threads would be missing in a fork
-    movielens.load()
+    with suppress(movielens.DataMissingError):
+        movielens.load()
     from workloads import torchrec_model as _  # noqa: F401
 
 
@@ -186,7 +188,7 @@ def main(words: list[str]) -> None:
         dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     else:
         common.start_process_group(world, device)
-    learn(options, world, device, data, batches)
+    learn(options, world, device, data, report.loading(batches))
     common.end_process_group()
 
 
@@ -208,7 +210,6 @@ def spread(
         batch_per_rank=options.global_batch_size // world.world_size,
         dim=options.embedding_dim,
         device=device.type,
-        memory_bytes=None,
         ddr_gb_per_s=options.ddr_gb_per_s,
         intra_host_gb_per_s=options.intra_host_gb_per_s,
         inter_host_gb_per_s=options.inter_host_gb_per_s,

@@ -105,8 +105,6 @@ class Wish:
     batch_per_rank: int
     dim: int
     device: str
-    memory_bytes: int | None
-    """Of each rank; None: as the planner assumes."""
     ddr_gb_per_s: float | None
     intra_host_gb_per_s: float | None
     inter_host_gb_per_s: float | None
@@ -120,12 +118,10 @@ def make_topology(wish: Wish, world: World) -> Topology:
         "inter_host_bw": wish.inter_host_gb_per_s,
     }
     given = {name: value * _GB_PER_S for name, value in bandwidths.items() if value is not None}
-    capacity = "hbm_cap" if wish.device == "cuda" else "ddr_cap"
     return Topology(
         world_size=world.world_size,
         compute_device=wish.device,
         local_world_size=world.local_world_size,
-        **{capacity: wish.memory_bytes},
         **given,
     )
 

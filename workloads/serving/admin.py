@@ -1,7 +1,7 @@
 """The fleet's interface for whoever runs it; only ever on the loopback.
 
 GET    /fleet                 plan in force and wanted, replicas, state, why a plan was taken back
-GET    /figures               numbers of the moment: batches, cache, precision, rate, latencies
+GET    /figures               over all replicas: mean batch, cache hits, error of scores, how many
 GET    /plans/HASH            what the router saw of requests with a plan
 PUT    /plan                  {"plan_hash": "...", "params": {...}, "probation_s": 60}
 PUT    /settings              {"replicas": 2, "max_batch": 16, "max_wait_ms": 2, "cache_users": 0}

@@ -12,7 +12,14 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 MAX_BODY = 16 * 2**20
-_REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 404: "Not Found", 409: "Conflict"}
+_REASONS = {
+    200: "OK",
+    202: "Accepted",
+    400: "Bad Request",
+    404: "Not Found",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
 
 
 class WireError(Exception):

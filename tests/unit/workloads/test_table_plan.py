@@ -36,3 +36,4 @@ def test_a_plan_that_does_not_fit_says_why(text: str, message: str) -> None:
 
 def test_bytes_on_an_average_rank() -> None:
     assert held_bytes(["data_parallel", "row_wise"], [10, 100], dim=4, world_size=2) == 320 + 800
+    assert held_bytes(["data_parallel", "row_wise"], [10, 100], dim=4, world_size=1) == 160 + 1600
