@@ -8,10 +8,11 @@ Times are aware UTC datetimes; durations are seconds from monotonic clocks.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from tuner.expression import Value
 from tuner.money import Money
@@ -187,6 +188,16 @@ class Placement:
     """GPU -> its name as the driver gives it, which is what its price goes by."""
     node_types: tuple[str, ...] = ()
     """The type of each node, where that is a parameter (`tuner.nodes`): what its price goes by."""
+
+
+def placement_of(data: Mapping[str, Any]) -> Placement:
+    """Back from JSON; what prices go by may be missing. Raises KeyError, ValueError, TypeError."""
+    return Placement(
+        cores=tuple(tuple(node) for node in data["cores"]),
+        gpus=tuple(tuple(node) for node in data["gpus"]),
+        gpu_names={int(gpu): str(name) for gpu, name in data.get("gpu_names", {}).items()},
+        node_types=tuple(data.get("node_types", ())),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,15 +37,16 @@ class PlanRequests(ABC):
     def plan(self, ref: str) -> Plan:
         """By id, unique prefix of one, or `@last`; also by a job's id or name: its plan."""
         plans = self._store.plans()
-        of_job = [p for p in plans if ref in (p.job_id, self._job_name(p.job_id))]
+        names = {job.id: job.name for job in self._store.jobs()}
+        of_job = [p for p in plans if ref in (p.job_id, names[p.job_id])]
         return of_job[-1] if of_job else found(plans, ref, "plan", "`trimtab plan list`")
-
-    def _job_name(self, job_id: str) -> str:
-        return self._store.job(job_id).name
 
     def changes(self, plan_ref: str) -> tuple[str, ...]:
         """What has changed since a plan was measured, in words; empty where its evidence holds."""
-        plan = self.plan(plan_ref)
+        return self.changes_of(self.plan(plan_ref))
+
+    def changes_of(self, plan: Plan) -> tuple[str, ...]:
+        """As `changes`, of a plan at hand."""
         here = self._host.fingerprint(self._store.job(plan.job_id).spec)
         return fingerprint.difference(plan.fingerprint, here)
 
@@ -54,7 +55,7 @@ class PlanRequests(ABC):
         conditions only where `stale` says so."""
         plan = self.plan(plan_ref)
         job = self._store.job(plan.job_id)
-        changes = () if stale else self.changes(plan.id)
+        changes = () if stale else self.changes_of(plan)
         if changes:
             raise Conflict(
                 f"plan {plan.id} was measured under other conditions: {'; '.join(changes)}. "

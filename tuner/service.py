@@ -234,7 +234,7 @@ class Service(PlanRequests):
             Surroundings(
                 open_target=self._target,
                 baseline_plan=self._baseline_plan,
-                changes=lambda plan: self.changes(plan.id),
+                changes=self.changes_of,
                 is_halted=(self.home / HALTED).exists,
             ),
             epoch=epoch,

@@ -139,7 +139,7 @@ class Apply:
     automatically, its quality figure being no worse than `quality.max_loss`."""
     guards: tuple[Guard, ...] = (
         Guard(metric="p99_latency_ms", max_loss_pct=10.0),
-        Guard(metric="error_rate_pct", max_loss_pct=0.0),
+        Guard(metric="error_pct", max_loss_pct=0.0),
     )
     """What must not get worse, where it is measured."""
     headroom_pct: float = 10.0

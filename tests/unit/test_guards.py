@@ -5,6 +5,7 @@ import pytest
 from tests.unit.builders import spec
 from tuner import guards
 from tuner.decide import Verdict
+from tuner.metrics import BY_NAME
 from tuner.model import Pair
 
 
@@ -29,9 +30,13 @@ def test_noise_does_not_pass_for_proof() -> None:
     assert guards.broken(spec(), shaky) != []
 
 
+def test_every_guard_of_the_default_is_a_metric_that_may_be_measured() -> None:
+    assert [g.metric for g in spec().apply.guards if g.metric not in BY_NAME] == []
+
+
 def test_more_errors_are_more_errors() -> None:
-    assert guards.broken(spec(), verdict("error_rate_pct", [0.0] * 3, [0.0] * 3)) == []
-    assert guards.broken(spec(), verdict("error_rate_pct", [0.0] * 3, [0.0, 0.1, 0.0])) != []
+    assert guards.broken(spec(), verdict("error_pct", [0.0] * 3, [0.0] * 3)) == []
+    assert guards.broken(spec(), verdict("error_pct", [0.0] * 3, [0.0, 0.1, 0.0])) != []
 
 
 def test_what_is_not_measured_of_the_winner_any_more_is_not_kept() -> None:

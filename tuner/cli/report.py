@@ -117,7 +117,8 @@ def applied(job: Job, plan: Plan, application: Application | None) -> str:
     """Where the plan was put, or why it was not and what to do."""
     if application is not None:
         is_there = application.state.is_on_target
-        words = "yes, written to" if is_there else f"{application.state},"
+        there = "yes, written to" if application.target_kind == "file" else "yes, on"
+        words = there if is_there else f"{application.state},"
         message = f"; {application.message}" if application.message else ""
         return f"{words} {application.target_path}{message}"
     if plan.verdict != "better":
@@ -138,8 +139,9 @@ def next_steps(job: Job, plan: Plan, application: Application | None) -> list[st
     if application is None and job.spec.apply.target is not None and plan.verdict == "better":
         steps.append((f"trimtab apply {plan.id}", "put it on its target"))
     if application is not None and application.state.is_on_target:
-        path = application.target_path
-        steps.append((f"trimtab start {path}", "run the job as the plan file says"))
+        if application.target_kind == "file":
+            start = f"trimtab start {application.target_path}"
+            steps.append((start, "run the job as the plan file says"))
         steps.append((f"trimtab rollback {application.id}", "put back what was there before"))
     return ["Next", *_indented(aligned(Table(columns=("", ""), rows=steps)))]
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.gang import FILES, Gang, RankExit
-from tuner.model import LaunchCommand, Placement
+from tuner.model import LaunchCommand, placement_of
 
 _VERSION = 1
 _LONGEST_LINK = 1000
@@ -192,10 +192,7 @@ def read_gang(folder: GangFolder) -> Gang | None:
     own = tuple(content.pop("files", ()))
     return Gang(
         command=LaunchCommand(**{**command, "argv": tuple(command["argv"])}),
-        placement=Placement(
-            cores=tuple(tuple(node) for node in placement["cores"]),
-            gpus=tuple(tuple(node) for node in placement["gpus"]),
-        ),
+        placement=placement_of(placement),
         files=own,
         **content,
     )

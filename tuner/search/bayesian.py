@@ -86,20 +86,24 @@ class BayesianSearcher(OneByOne):
         ranked = sorted(lessons, key=lambda told: (told[1].infeasible > 0, -told[1].score))
         good = [params for params, _ in ranked[:TOP]]
         candidates = self._unseen.pool(rng, [*good, *(self._prior.good() if self._prior else ())])
-        if self._known is not None:
-            known = self._known
-            candidates = [p for p in candidates if known(p) > NEVER] or candidates
         if not candidates:
             return None
-        outlook = self._outlook(lessons, candidates)
+        known = self._known_of(candidates)
+        if (known > NEVER).any():
+            candidates = [p for p, told in zip(candidates, known, strict=True) if told > NEVER]
+            known = known[known > NEVER]
+        outlook = self._outlook(lessons, candidates, known)
         worth, toward = outlook.worth(), ""
         # What is on offer, whichever is chosen for its cost or for the front.
         offered = None if outlook.best is None else math.exp(float(worth.max()))
         ahead = worth
         if len(self._spec.objectives) > 1 and len(self._history.taken) % 2:
             weights = direction(len(self._spec.objectives), rng)
-            ahead, toward = self._along(weights, lessons, candidates), self._named(weights)
-        best = ahead - self._log_cost(lessons, candidates)
+            ahead, toward = (
+                self._along(weights, lessons, candidates, outlook.chance),
+                self._named(weights),
+            )
+        best = ahead - self._log_cost(lessons, candidates, known)
         chosen = rng.choice(np.flatnonzero(best >= best.max() - 1e-12).tolist())
         return Suggestion(
             params=candidates[chosen],
@@ -113,6 +117,7 @@ class BayesianSearcher(OneByOne):
         weights: Sequence[float],
         lessons: Sequence[tuple[Params, Lesson]],
         candidates: Sequence[Params],
+        chance: Array,
     ) -> Array:
         """What candidates are worth along one direction of several objectives, so that the whole
         front is found, and not only what the weights of the job make of it."""
@@ -126,7 +131,7 @@ class BayesianSearcher(OneByOne):
         return Outlook(
             mean=mean,
             deviation=deviation,
-            chance=self._chance(lessons, features(self._spec.space, candidates)),
+            chance=chance,
             best=float(values[may_win].max()) if any(may_win) else None,
         ).worth()
 
@@ -136,13 +141,13 @@ class BayesianSearcher(OneByOne):
         return f"; for the front, {told}"
 
     def _log_cost(
-        self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params]
+        self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params], known: Array
     ) -> Array:
-        known = None
+        priced = None
         if self._known is not None:
             costly = [params for params, lesson in lessons if lesson.measured_s > 0]
-            known = self._known_of(costly), self._known_of(candidates)
-        return expected_log_cost(self._spec.space, lessons, candidates, known)
+            priced = self._known_of(costly), known
+        return expected_log_cost(self._spec.space, lessons, candidates, priced)
 
     def _predicted(self, gain: float) -> dict[str, float]:
         """The objective that is expected, where there is only one."""
@@ -155,19 +160,19 @@ class BayesianSearcher(OneByOne):
         return {objective.metric: value}
 
     def _outlook(
-        self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params]
+        self, lessons: Sequence[tuple[Params, Lesson]], candidates: Sequence[Params], known: Array
     ) -> Outlook:
         measured = [(params, lesson) for params, lesson in lessons if lesson.is_measured]
         points = [params for params, _ in measured]
-        known = self._known_of(points)
-        targets = np.array([lesson.score for _, lesson in measured]) - known
+        there = self._known_of(points)
+        targets = np.array([lesson.score for _, lesson in measured]) - there
         noise = np.array([lesson.noise**2 for _, lesson in measured])
         model = self._model(self._prior, points, targets, noise)
         mean, deviation = model.predict(candidates)
-        at_points = model.predict(points)[0] + known
+        at_points = model.predict(points)[0] + there
         may_win = [lesson.infeasible <= 0 for _, lesson in measured]
         return Outlook(
-            mean=mean + self._known_of(candidates),
+            mean=mean + known,
             deviation=deviation,
             chance=self._chance(lessons, features(self._spec.space, candidates)),
             best=float(at_points[may_win].max()) if any(may_win) else None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tuner.search.encode import Array
+from tuner.search.scalarise import FARTHEST
 
 DIVISIONS = 4
 """Steps along each axis of the simplex of directions (Das & Dennis 1998): 15 for three objectives,
@@ -29,10 +30,10 @@ def _compositions(total: int, parts: int) -> Iterator[tuple[int, ...]]:
 def niched(gains: Array, fronts: Sequence[Sequence[int]]) -> list[int]:
     """Indices of [n, k] gains (higher is better), best first: front by front, and within each in
     turn from the direction that has the fewest so far, the one that lies nearest to it."""
-    # As far as the first front reaches: one failed reading must not flatten an objective.
+    # By what the first front spans: one failed reading must not flatten an objective.
     best, nadir = gains[fronts[0]].max(axis=0), gains[fronts[0]].min(axis=0)
     extent = np.where(best > nadir, best - nadir, 1.0)
-    scaled = np.clip((best - gains) / extent, 0.0, 2.0)
+    scaled = np.clip((best - gains) / extent, 0.0, FARTHEST)
     directions = reference_directions(gains.shape[1])
     units = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     along = scaled @ units.T

@@ -21,7 +21,7 @@ from tuner.executors.files import GangFolder
 from tuner.executors.local import LocalExecutor
 from tuner.expression import Value
 from tuner.interfaces import DAMAGED
-from tuner.model import LaunchCommand, Placement, Plan, plan_hash
+from tuner.model import LaunchCommand, Placement, Plan, placement_of, plan_hash
 from tuner.spec import JobSpec
 from tuner.targets.run import RunFigures
 
@@ -176,10 +176,7 @@ def read_plan_file(path: Path) -> PlanOnFile:
         if stated != _checksum(data) or data["schema"] != SCHEMA:
             raise TargetError(_broken(path, "its checksum or schema is wrong"))
         command = LaunchCommand(**{**data["command"], "argv": tuple(data["command"]["argv"])})
-        placement = Placement(
-            cores=tuple(tuple(node) for node in data["placement"]["cores"]),
-            gpus=tuple(tuple(node) for node in data["placement"]["gpus"]),
-        )
+        placement = placement_of(data["placement"])
     except FileNotFoundError as error:
         raise TargetError(f"there is no plan file {path}; `trimtab apply` writes one") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,6 +1,7 @@
 """The plan file: what a start reads from it, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.unit.plans import a_plan
 from tuner.errors import TargetError
 from tuner.interfaces import DAMAGED
+from tuner.model import Placement
 from tuner.targets.file import PlanFile, Start, read_plan_file, to_start, write_start
 
 
@@ -124,3 +126,16 @@ def test_a_canary_that_is_renewed_is_not_written_anew(path: Path) -> None:
 def test_what_is_no_plan_is_damaged(path: Path) -> None:
     path.write_text("half a pl")
     assert PlanFile(path).current() == DAMAGED
+
+
+def test_what_its_price_goes_by_comes_back_whole(tmp_path: Path) -> None:
+    held = Placement(
+        cores=((0,), (1,)),
+        gpus=((0,), (1,)),
+        gpu_names={0: "H100", 1: "A100"},
+        node_types=("fast", "slow"),
+    )
+    path = tmp_path / "plan.json"
+    plan = replace(a_plan(), placement=held)
+    PlanFile(path).apply(plan, None)
+    assert read_plan_file(path).placement == held
